@@ -1,0 +1,374 @@
+"""Reading: one video stream decoded to frames, everything else handed over as it is."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+from av.video.reformatter import VideoReformatter
+
+from ..errors import InputError, OptionError
+from . import probe, source
+from .convert import Cousin, cousin, read_planes
+from .frame import Colour, Frame
+from .streams import is_picture
+from .timing import FrameClock, Window
+
+__all__ = ["CopiedPacket", "FrameExtra", "VideoReader"]
+
+# After this many failures in a row without a packet, the rest of the file is given up.
+_CAPTIONS_WITHIN = 16  # frames; closed captions come with every frame or not at all
+_DEMUX_RETRIES = 8
+_FORMATS_WITHOUT_PTS = ("avi",)
+_H26X_BASE_PEDESTAL = Fraction(3, 23)  # libav's own allowance for reordering when it seeks by dts
+
+
+@dataclass(frozen=True)
+class CopiedPacket:
+    """A packet of a stream that is not filtered, with its times already trimmed.
+
+    Attributes:
+        packet: the libav packet, in its input stream's time base.
+        stream: index of its stream in the input.
+        time: presentation time in seconds, or None.
+    """
+
+    packet: Any
+    stream: int
+    time: float | None
+
+
+@dataclass(frozen=True)
+class FrameExtra:
+    """What bypasses the network.
+
+    Attributes:
+        interlaced: the frame's own flag.
+        source: the libav frame, kept only if it carries closed captions.
+    """
+
+    interlaced: bool
+    source: Any | None
+
+
+class VideoReader:
+    """Frames of the best video stream, and the packets of all others, in demux order.
+
+    Opening decodes the first frame, so everything `info` says is known to be true.
+
+    Args:
+        path: a file, a URL, or "-" for stdin.
+        format: FFmpeg's input format, needed for raw streams; None to detect it.
+        start: seconds from the beginning of the file at which to begin; that moment becomes 0.
+        duration: seconds to read.
+        threads: decoder threads, 0 for one a core.
+
+    Attributes:
+        info: MediaInfo.
+        errors: packets that could not be decoded or read so far.
+        corrupt_frames: frames so far that the decoder patched up.
+        frames: frames given out so far.
+        missing: frames that the input promised and did not hold; known at the end.
+        pictures: cover art met so far, by stream index.
+        warnings: lines for the user, added to while reading.
+        expected_frames: how many frames are to be expected, or None if unknown.
+
+    Raises:
+        InputError: missing, not media, no video, interlaced, or no frame can be decoded.
+        OptionError: `start` or `duration` is negative, or `format` unknown.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        start: float | None = None,
+        duration: float | None = None,
+        threads: int = 0,
+    ) -> None:
+        if start is not None and start < 0:
+            raise OptionError(f"start must be 0 or more seconds, got {start:g}")
+        if duration is not None and duration <= 0:
+            raise OptionError(f"duration must be more than 0 seconds, got {duration:g}")
+        self.name = os.fspath(path)
+        self.errors = 0
+        self.corrupt_frames = 0
+        self.frames = 0
+        self._captions = False
+        self.missing = 0
+        self.pictures: dict[int, bytes] = {}
+        self.warnings: list[str] = []
+        self.container = source.open_input(self.name, format)
+        try:
+            self._prepare(start, duration, threads)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, start: float | None, duration: float | None, threads: int) -> None:
+        self.stream = source.pick_video(self.name, self.container)
+        self.is_pipe = source.is_pipe(self.name)
+        self.stream.codec_context.thread_count = threads
+        # Frame threads hold back a frame each: fast for files, latency on a pipe.
+        self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
+        self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
+        self._window = self._make_window(start, duration)
+        self._seek()
+        rate = probe.frame_rate(self.stream)
+        no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
+        self._clock = FrameClock(self._time_base, rate, no_pts)
+        self._reformatter = VideoReformatter()
+        self._how: Cousin | None = None
+        self._first: av.VideoFrame | None = None
+        self._first_dts: int | None = None
+        self._decoded = self._discarded = 0
+        self._stopped = self._told_interlaced = False
+        self._reached = 0.0
+        self._source = self._items()
+        self._ahead: deque[Frame | CopiedPacket] = deque()
+        self._read_first_frame()
+
+    def _make_window(self, start: float | None, duration: float | None) -> Window:
+        if start is None and duration is None:
+            return Window(None, None)
+        origin = self.container.start_time or 0
+        begin = None if start is None else origin + round(start * 1_000_000)
+        base = origin if begin is None else begin
+        return Window(begin, None if duration is None else base + round(duration * 1_000_000))
+
+    def _seek(self) -> None:
+        if not self._window.begin or self.is_pipe or self.container.duration is None:
+            return
+        seconds = Fraction(self._window.begin, 1_000_000)
+        if self.stream.codec_context.has_b_frames:
+            seconds -= _H26X_BASE_PEDESTAL
+        target = max(int(seconds / self._time_base), self.stream.start_time or 0)
+        try:
+            self.container.seek(target, stream=self.stream)
+        except (av.error.FFmpegError, OSError):
+            self.warnings.append(f"{self.name} cannot be searched; reading it from the beginning up to the start")
+
+    def _read_first_frame(self) -> None:
+        """Decode up to the first frame, so that `info` is complete and bad inputs fail at once."""
+        for item in self._source:
+            self._ahead.append(item)
+            if isinstance(item, Frame):
+                break
+        else:
+            raise self._no_frame()
+        assert self._first is not None
+        self.info = probe.describe(self.name, self.container, self.stream, self._first, item.layout, item.colour)
+        dynamic = {"DOVI_METADATA", "DOVI_RPU_BUFFER", "DYNAMIC_HDR_PLUS"} & probe.side_data(self._first).keys()
+        if dynamic:
+            self.warnings.append(f"{self.name}: Dolby Vision or HDR10+ metadata cannot be carried over and is left out")
+        self._first = None
+        # The container's field order is often wrong; the frame's own flag is what the decoder did.
+        if self.info.interlaced:
+            raise InputError(
+                f"{self.name} is interlaced, which magnification would turn into combs; "
+                f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv"
+            )
+
+    def _no_frame(self) -> InputError:
+        if self._window.begin and self._decoded:
+            return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
+        if self.errors:
+            return InputError(
+                f"{self.name}: no frame of video stream #{self.stream.index} could be decoded "
+                f"({self.errors} errors); the file is damaged, copy it again"
+            )
+        return InputError(f"{self.name}: video stream #{self.stream.index} holds no frame; check how it was made")
+
+    @property
+    def expected_frames(self) -> int | None:
+        """Frames to be expected in the stretch that is read, or None if the input does not say."""
+        info, window = self.info, self._window
+        if window.begin is None and window.end is None:
+            return info.frames
+        if not info.rate:
+            return None
+        begin = max(0.0, (window.begin or 0) / 1e6 - info.start_time)
+        end = info.duration
+        if window.end is not None:
+            wanted = window.end / 1e6 - info.start_time
+            end = wanted if end is None else min(end, wanted)
+        return None if end is None else max(0, round((end - begin) * info.rate))
+
+    def __iter__(self) -> Iterator[Frame | CopiedPacket]:
+        return self
+
+    def __next__(self) -> Frame | CopiedPacket:
+        item = self._ahead.popleft() if self._ahead else next(self._source)
+        if isinstance(item, Frame):
+            self.frames += 1
+        return item
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the input; may be called again."""
+        self.container.close()
+
+    def _items(self) -> Iterator[Frame | CopiedPacket]:
+        for packet in self._packets():
+            if packet.stream.index != self.stream.index:
+                if is_picture(packet.stream):
+                    if packet.stream.index in self.pictures:
+                        continue  # libav sends cover art again after a seek
+                    self.pictures[packet.stream.index] = bytes(packet)
+                copied = self._trim(packet)
+                if copied is not None:
+                    yield copied
+                continue
+            if self._stopped:
+                if self._window.end is not None and self._well_after(packet):
+                    break
+                continue
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            self._discarded += bool(packet.is_discard)
+            yield from self._decode(packet)
+        if not self._stopped:
+            yield from self._decode(None)
+        self._report()
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets in file order. After a read error demuxing goes on until nothing comes any more."""
+        failures = 0
+        while failures < _DEMUX_RETRIES:
+            try:
+                for packet in self.container.demux():
+                    if packet.size == 0 and packet.dts is None:
+                        continue  # PyAV's mark that a stream has ended
+                    failures = 0
+                    self._note_end(packet)
+                    yield packet
+                return
+            except av.error.FFmpegError:
+                self.errors += failures == 0
+                failures += 1
+
+    def _note_end(self, packet: Any) -> None:
+        if packet.pts is not None and packet.time_base:
+            self._reached = max(self._reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+
+    def _decode(self, packet: Any) -> Iterator[Frame]:
+        try:
+            frames = self.stream.decode(packet)
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, ValueError):
+            self.errors += 1
+            return
+        for frame in frames:
+            pts = self._clock(frame, self._first_dts)
+            self._decoded += 1
+            if self._window.before(pts, self._time_base):
+                continue
+            if self._window.after(pts, self._time_base):
+                self._stopped = True
+                return
+            yield self._convert(frame, pts)
+
+    def _convert(self, frame: av.VideoFrame, pts: int) -> Frame:
+        how = cousin(frame.format.name)
+        if how is None:
+            raise InputError(f"{self.name}: pixel format {frame.format.name} is not in memory; decode without a GPU")
+        if self._how is None:
+            self._how, self._first, self._size = how, frame, (frame.width, frame.height)
+            if not how.lossless:
+                self.warnings.append(f"pixel format {frame.format.name} is read as {how.layout.name}, not losslessly")
+        elif how.layout != self._how.layout or (frame.width, frame.height) != self._size:
+            raise InputError(
+                f"{self.name}: frame {self._decoded - 1} changes from {self._size[0]}x{self._size[1]} "
+                f"{self._how.layout.name} to {frame.width}x{frame.height} {how.layout.name}; "
+                f"cut the file there, or make it uniform first with ffmpeg -vf scale"
+            )
+        self.corrupt_frames += bool(frame.is_corrupt)
+        interlaced = bool(frame.interlaced_frame)
+        if interlaced and self._decoded > 1 and not self._told_interlaced:
+            self._told_interlaced = True
+            self.warnings.append(f"{self.name} is interlaced from frame {self._decoded - 1} on; expect combs there")
+        # Asking for side data ties a PyAV frame and itself into a knot that only the garbage collector
+        # undoes, hundreds of frames later. So a stream without captions is soon not asked any more.
+        captions = self._decoded <= _CAPTIONS_WITHIN or self._captions
+        if captions:
+            captions = self._captions = "A53_CC" in probe.side_data(frame) or self._captions
+        full = 2 if how.full_range else int(frame.color_range)
+        return Frame(
+            planes=read_planes(frame, how, self._reformatter),
+            layout=how.layout,
+            colour=Colour(full, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc)),
+            pts=pts - self._window.shift(self._time_base),
+            time_base=self._time_base,
+            duration=frame.duration or None,
+            extra=FrameExtra(interlaced, frame if captions else None),
+        )
+
+    def _trim(self, packet: Any) -> CopiedPacket | None:
+        base = probe.fraction(packet.time_base) or probe.fraction(packet.stream.time_base)
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        if base is None or ticks is None or (self._window.begin is None and self._window.end is None):
+            return CopiedPacket(
+                packet, packet.stream.index, None if base is None or ticks is None else float(ticks * base)
+            )
+        if is_picture(packet.stream):
+            return CopiedPacket(packet, packet.stream.index, None)
+        if self._window.after(ticks, base):
+            return None
+        shift = self._window.shift(base)
+        if self._window.before(ticks, base):
+            left = ticks + (packet.duration or 0) - shift
+            if packet.stream.type != "subtitle" or left <= 0:
+                return None
+            packet.pts = packet.dts = 0  # a subtitle that is on screen at the start stays there
+            packet.duration = left
+        else:
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+        return CopiedPacket(packet, packet.stream.index, float((ticks - shift) * base))
+
+    def _well_after(self, packet: Any) -> bool:
+        """Whether video has run a second past the end, so that the other streams are through as well."""
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        assert self._window.end is not None
+        return ticks is None or float(ticks * self._time_base) > self._window.end / 1e6 + 1.0
+
+    def _report(self) -> None:
+        """Tell what was missing, once, at the end."""
+        if self.errors:
+            self.warnings.append(f"{self.name}: {self.errors} packets could not be decoded and were skipped")
+        if self.corrupt_frames:
+            self.warnings.append(f"{self.name}: {self.corrupt_frames} damaged frames were patched by the decoder")
+        if not hasattr(self, "info") or self._stopped:
+            return  # the wanted stretch ended before the file did
+        info, expected = self.info, (self.info.frames or 0) - self._discarded
+        short = f"{self.name} is cut short or damaged:"
+        if info.frames_exact and self._window.begin is None:
+            self.missing = max(0, expected - self._decoded)
+            if self.missing:
+                self.warnings.append(f"{short} {self._decoded} of {expected} frames could be decoded")
+        elif info.duration:
+            # Matroska counts from 0, the others from their first timestamp.
+            begin = 0.0 if "matroska" in info.format else info.start_time
+            early = begin + info.duration - self._reached
+            if early > max(0.02 * info.duration, 3 / float(info.rate or 25), 0.1):
+                # By time, at the pace of what came: an average rate says nothing about a variable one.
+                since = max(begin, (self._window.begin or 0) / 1e6)
+                self.missing = max(1, round(self._decoded * early / max(self._reached - since, early / 1e3)))
+                self.warnings.append(
+                    f"{short} it ends {early:.2f} seconds early, "
+                    f"after {self._decoded} of about {self._decoded + self.missing} frames"
+                )

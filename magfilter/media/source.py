@@ -1,0 +1,127 @@
+"""Opening an input: every way it can fail, said in one line that names the fix."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.stream import Disposition
+
+from ..errors import InputError, OptionError
+from .probe import describe_streams
+
+__all__ = ["TAG_ERRORS", "is_pipe", "open_input", "pick_video", "reason"]
+
+# Tags that are not UTF-8 must survive; PyAV 19 has no such option any more.
+TAG_ERRORS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+# libav reads any text file as ANSI art; nobody means that.
+_NOT_MEDIA = {"tty", "bin", "idf", "xbin", "adf"}
+
+
+def is_pipe(source: str) -> bool:
+    """Whether `source` names the process's own stdin or stdout."""
+    return source in ("-", "pipe:", "pipe:0", "pipe:1")
+
+
+def reason(error: BaseException) -> str:
+    """libav's own words, without its codes and addresses."""
+    log = getattr(error, "log", None)
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{text} ({log[2].strip()})" if log else str(text)
+
+
+def _libav_name(source: str) -> str:
+    """The name libav opens: files as file:…, so that a colon in a name is no protocol."""
+    if "://" in source or ("%" in source and not os.path.exists(source)):
+        return source
+    return "file:" + source
+
+
+def open_input(source: str, format: str | None) -> Any:
+    """Open `source` for reading.
+
+    Raises:
+        InputError: missing, a directory, not readable, or not media.
+        OptionError: `format` is not a format libav can read.
+    """
+    if format is not None:
+        try:
+            known = av.format.ContainerFormat(format, "r").is_input
+        except ValueError:
+            known = False
+        if not known:
+            raise OptionError(f"unknown input format '{format}'; use one that `ffmpeg -demuxers` lists, such as nut")
+    options = {}
+    if is_pipe(source):
+        # A live pipe must not wait for 20 frames only to guess a frame rate.
+        name, options = "pipe:0", {"fpsprobesize": "0"}
+    else:
+        name = _libav_name(source)
+        path = Path(source)
+        if name.startswith("file:"):
+            if path.is_dir():
+                raise InputError(f"{source} is a directory; name the video file inside it")
+            if not path.exists():
+                raise InputError(f"{source} does not exist; check the path")
+            if path.is_file() and path.stat().st_size == 0:
+                raise InputError(f"{source} is empty; record or copy it again")
+    try:
+        container = av.open(name, "r", format=format, options=options, **TAG_ERRORS)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise _open_failed(source, error) from error
+    if format is None and container.format.name in _NOT_MEDIA:
+        container.close()
+        raise InputError(f"{source} is not media that libav can read; give a video file")
+    return container
+
+
+def _open_failed(source: str, error: Exception) -> InputError:
+    code = getattr(error, "errno", None)
+    if isinstance(error, PermissionError) or code == errno.EACCES:
+        return InputError(f"{source} cannot be read: permission denied; change its permissions")
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{source} does not exist; check the path")
+    if isinstance(error, EOFError):
+        return InputError(f"{source} holds no frame: it ended before any media came; check what wrote it")
+    if isinstance(error, av.error.InvalidDataError):
+        hint = "give a video file, or name the format with --input-format" if is_pipe(source) else "give a video file"
+        if _is_mp4(source):  # only its index can be what is missing
+            hint = "the recording was cut before its index was written; recover it with a tool such as untrunc"
+        return InputError(f"{source} is not media that libav can read: {reason(error)}; {hint}")
+    return InputError(f"{source} cannot be opened: {reason(error)}; check that it is a whole video file")
+
+
+def _is_mp4(source: str) -> bool:
+    try:
+        with open(source, "rb") as file:
+            return file.read(8)[4:] == b"ftyp"
+    except OSError:
+        return False
+
+
+def pick_video(source: str, container: Any) -> Any:
+    """The best video stream that is not cover art.
+
+    Raises:
+        InputError: there is none; the message names the streams that are there.
+    """
+    usable = [
+        s
+        for s in container.streams.video
+        if not s.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    if not usable:
+        there = ", ".join(str(s) for s in describe_streams(container.streams)) or "none"
+        raise InputError(f"{source} has no video stream (streams: {there}); give a file with video")
+    best = container.streams.best("video")
+    chosen = next((s for s in usable if best is not None and s.index == best.index), usable[0])
+    if chosen.codec_context is None:
+        raise InputError(
+            f"{source}: no decoder for video stream #{chosen.index} in this build of libav; "
+            f"convert it first, e.g. with ffmpeg -c:v ffv1"
+        )
+    return chosen

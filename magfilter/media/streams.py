@@ -1,0 +1,153 @@
+"""Which of the other streams the target container can hold, and copying them and their tags."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import av.error
+from av.stream import Disposition
+
+from .probe import StreamInfo, describe_streams
+from .source import reason
+
+__all__ = ["CopyPlan", "add_copy", "copy_container_tags", "copy_video_tags", "is_picture", "plan_copies"]
+
+# Containers of a single video stream.
+_VIDEO_ONLY = {
+    *("yuv4mpegpipe", "rawvideo", "ivf", "gif", "apng", "webp"),
+    *("h264", "hevc", "obu", "mjpeg", "image2", "image2pipe"),
+}
+# Cover art is a stream with a flag in MP4 and an attached file in Matroska.
+_PICTURES_AS_STREAMS = ("mp4", "ipod")
+_PICTURES_ATTACHED = ("matroska",)
+_PICTURE_TYPES = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp")}
+# True of the input's encoding only; stale after the picture has changed.
+_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id")
+_STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
+_STALE_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder")
+
+
+@dataclass
+class CopyPlan:
+    """What becomes of the streams that are not filtered.
+
+    Attributes:
+        kept: indices of input streams to copy, in file order.
+        warnings: one line for each stream that is dropped.
+    """
+
+    kept: list[int]
+    warnings: list[str]
+
+
+def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[str] = ()) -> CopyPlan:
+    """Decide stream by stream, by writing a header with it to memory.
+
+    Args:
+        container: the open input.
+        filtered: index of the stream that is filtered.
+        format: the muxer's name.
+        exclude: stream types to leave out without a word ("audio", "subtitle", "data", "attachment").
+    """
+    plan = CopyPlan([], [])
+    infos = describe_streams(container.streams)
+    chapters = bool(container.chapters())
+    for stream, info in zip(container.streams, infos, strict=True):
+        if stream.index == filtered or stream.type in exclude or _is_rewritten(stream, chapters):
+            continue
+        why = _misfit(stream, info, format)
+        if why is None:
+            plan.kept.append(stream.index)
+        else:
+            plan.warnings.append(f"stream {info} is left out: {why}")
+    return plan
+
+
+def _is_rewritten(stream: Any, chapters: bool) -> bool:
+    """Whether the muxer writes the track itself, from the chapters or the timecode tag."""
+    if stream.type != "data":
+        return False
+    return "timecode" in stream.metadata or (chapters and getattr(stream, "name", None) == "bin_data")
+
+
+def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
+    """Why `format` cannot hold the stream, or None if it can."""
+    if format in _VIDEO_ONLY:
+        return f"{format} holds a single video stream"
+    if stream.codec_context is None and stream.type not in ("attachment", "data"):
+        return "its codec is unknown to this build of libav"
+    hold = f"{format} cannot hold {info.codec or 'it'}"
+    if stream.type == "subtitle":
+        hold += "; use .mkv to keep it" if format not in ("matroska", "webm") else ""
+    elif format != "matroska":
+        hold += "; use .mkv to keep it"
+    if stream.type == "attachment" and format != "matroska":
+        return hold
+    if info.attached_pic and format in _PICTURES_ATTACHED:
+        return None
+    if info.attached_pic and format not in _PICTURES_AS_STREAMS:
+        return hold
+    try:
+        with av.open(io.BytesIO(), "w", format=format) as trial:
+            _add(trial, stream)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        text = reason(error)
+        return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
+    return None
+
+
+def _add(output: Any, stream: Any) -> Any:
+    if stream.codec_context is None:
+        return output.add_stream_from_template(stream)
+    return output.add_stream_from_template(stream, opaque=True)
+
+
+def add_copy(output: Any, stream: Any, picture: bytes | None) -> Any | None:
+    """Add one input stream to an output; returns the output stream, or None if it takes no packets.
+
+    Args:
+        output: open output container, header not yet written.
+        stream: the input stream.
+        picture: the image, if the stream is cover art.
+    """
+    if is_picture(stream) and output.format.name in _PICTURES_ATTACHED:
+        if picture is not None:
+            suffix, kind = _PICTURE_TYPES.get(stream.codec_context.name, ("jpg", "image/jpeg"))
+            kind = stream.metadata.get("mimetype", kind)
+            output.add_attachment(stream.metadata.get("filename", f"cover.{suffix}"), kind, picture)
+        return None
+    copy = _add(output, stream)
+    copy.metadata.clear()
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return copy if stream.type != "attachment" else None
+
+
+def copy_video_tags(source: Any, target: Any) -> None:
+    """Copy language, title and all tags that are still true, and the disposition, to the filtered stream."""
+    for key, value in source.metadata.items():
+        if key.lower() not in _STALE and not key.startswith(_STALE_PREFIXES):
+            target.metadata[key] = value
+    target.disposition = source.disposition
+
+
+def copy_container_tags(source: Any, target: Any, comment: str | None) -> None:
+    """Copy the container's tags and chapters; `comment` is added to what the comment already says."""
+    tags = {k: v for k, v in source.metadata.items() if k.lower() not in _STALE_GLOBAL}
+    if comment:
+        old = next((k for k in tags if k.lower() == "comment"), "comment")
+        tags[old] = f"{tags[old]}; {comment}" if tags.get(old) else comment
+    target.metadata.update(tags)
+    chapters = source.chapters()
+    if chapters:
+        target.set_chapters(chapters)
+
+
+def is_picture(stream: Any) -> bool:
+    """Whether the stream is cover art."""
+    return bool(stream.disposition & Disposition.attached_pic)

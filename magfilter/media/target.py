@@ -1,0 +1,156 @@
+"""Where the output goes: a hidden part file that becomes the target when it is whole, or a pipe."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import av
+import av.error
+
+from ..errors import OptionError, OutputError
+from .source import is_pipe, reason
+
+__all__ = ["PartFile", "check_target", "container_format", "part_path", "write_failed"]
+
+_BY_SUFFIX = {
+    "mp4": "mp4",
+    "m4v": "mp4",
+    "mov": "mov",
+    "qt": "mov",
+    "mkv": "matroska",
+    "webm": "webm",
+    "avi": "avi",
+    "nut": "nut",
+    "y4m": "yuv4mpegpipe",
+    "ts": "mpegts",
+    "mts": "mpegts",
+    "m2ts": "mpegts",
+    "mxf": "mxf",
+    "flv": "flv",
+    "gif": "gif",
+    "yuv": "rawvideo",
+    "rgb": "rawvideo",
+}
+_ALIASES = {"mkv": "matroska", "y4m": "yuv4mpegpipe", "ts": "mpegts"}
+
+
+def container_format(target: str, asked: str | None) -> str:
+    """FFmpeg's muxer for a target: the one asked for, else by suffix, else nut on a pipe.
+
+    Raises:
+        OptionError: `asked` is not a format libav can write.
+        OutputError: the suffix names no format.
+    """
+    if asked is not None:
+        name = _ALIASES.get(asked, asked)
+        if name not in av.formats_available or not _can_write(name):
+            raise OptionError(f"unknown output format '{asked}'; use mp4, mov, matroska, webm, nut, y4m or rawvideo")
+        return name
+    if is_pipe(target):
+        return "nut"
+    suffix = Path(target).suffix.lower().lstrip(".")
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
+    for name in sorted(av.formats_available):
+        if suffix and _can_write(name) and suffix in av.format.ContainerFormat(name, "w").extensions:
+            return name
+    what = f"'.{suffix}' names no video format" if suffix else "the name has no suffix"
+    raise OutputError(f"{target}: {what}; end it in .mp4, .mov, .mkv or .webm, or name the format with -f")
+
+
+def _can_write(name: str) -> bool:
+    try:
+        return bool(av.format.ContainerFormat(name, "w").is_output)
+    except ValueError:
+        return False
+
+
+def write_failed(target: str, error: BaseException) -> OutputError:
+    """What to tell the user when libav or the system refuses to write."""
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"{target}: the disk is full; free some space or write elsewhere")
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{target} cannot be written: {reason(error)}; choose a folder you may write to")
+    return OutputError(f"{target} cannot be written: {reason(error)}; write elsewhere or use another container")
+
+
+def part_path(target: str) -> Path:
+    """The hidden name beside `target` that is written to until the output is whole."""
+    path = Path(target)
+    return path.with_name(f".{path.name}.part")
+
+
+def check_target(target: str, source: str, overwrite: bool) -> None:
+    """Refuse a target that cannot become the output; touches nothing on disk.
+
+    Raises:
+        OutputError: exists, is the input, is a directory, or its folder does not exist.
+    """
+    if is_pipe(target):
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise OutputError(f"{target} is a directory; name the file to write inside it")
+    if path.exists():
+        if os.path.exists(source) and os.path.samefile(path, source):
+            raise OutputError(f"{target} is the input; give the output another name")
+        if not overwrite:
+            raise OutputError(f"{target} already exists; use -y to overwrite it")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist; create it first")
+
+
+class PartFile:
+    """The name that is written to while the output is not whole.
+
+    Args:
+        target: path, or "-" for stdout.
+        source: the input, which must not be the same file.
+        overwrite: whether an existing target may be replaced.
+
+    Attributes:
+        pipe: whether the target is stdout.
+        name: what libav opens: the hidden part file, or "pipe:1".
+
+    Raises:
+        OutputError: exists, is the input, is a directory, or its folder cannot be written to.
+    """
+
+    def __init__(self, target: str, source: str, overwrite: bool) -> None:
+        self.target = target
+        self.pipe = is_pipe(target)
+        self.name = "pipe:1"
+        if self.pipe:
+            return
+        check_target(target, source, overwrite)
+        path = Path(target)
+        # A device such as /dev/null cannot be renamed onto; it is written directly.
+        self.direct = path.exists() and not path.is_file()
+        self.path = path if self.direct else part_path(target)
+        if not self.direct:
+            try:
+                self.path.open("wb").close()
+            except OSError as error:
+                raise write_failed(target, error) from error
+        self.name = "file:" + str(self.path)
+
+    def commit(self) -> None:
+        """Give the part file the target's name.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        if self.pipe or self.direct:
+            return
+        try:
+            os.replace(self.path, self.target)
+        except OSError as error:
+            raise write_failed(self.target, error) from error
+
+    def discard(self) -> None:
+        """Remove the part file; may be called again."""
+        if not self.pipe and not self.direct:
+            self.path.unlink(missing_ok=True)
