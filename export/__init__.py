@@ -1,0 +1,1 @@
+"""Checkpoint → ONNX. Run from a checkout: ``python -m export --help``."""

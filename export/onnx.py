@@ -1,0 +1,189 @@
+"""A training checkpoint as an ONNX model that the filter loads.
+
+Weights are rounded to half precision first and stored so, each behind a cast that ONNX
+Runtime folds away on loading: half the file, and torch with the same rounded weights
+agrees with it to the last digits. Arithmetic stays in single precision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from magfilter import __version__
+from magfilter.networks.build import build_network
+from magfilter.networks.descriptor import DESCRIPTORS
+
+__all__ = ["PARITY", "export_checkpoint", "export_network", "export_resampler", "load_checkpoint", "parity"]
+
+OPSET = 20
+PARITY = 1e-4  # largest difference allowed between torch and ONNX Runtime, in units of the output
+HALF_FROM = 64  # values; smaller constants stay as they are
+
+
+def load_checkpoint(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The averaged weights of a training checkpoint, in evaluation mode, and its training record.
+
+    Raises:
+        ValueError: if the file is not a checkpoint of `python -m trainer train`.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        settings = state["settings"]
+        net = build_network(settings["network"], settings["width"])
+        net.load_state_dict(state["averaged"])
+        record = {**settings, "steps": state["step"], "minutes_spent": round(state["elapsed"] / 60, 1)}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such checkpoint; train one with `python -m trainer train`") from None
+    except Exception as error:  # unpickling raises whatever it likes
+        raise ValueError(f"{path}: not a checkpoint of `python -m trainer train` ({error})") from None
+    return net.eval(), record
+
+
+def _example(name: str, multiple: int, size: tuple[int, int] = (3, 5)) -> tuple[Tensor, ...]:
+    """Smooth random inputs, so that the exporter traces and parity tests what the network meets."""
+    channels = DESCRIPTORS[name].channels
+    g = torch.Generator().manual_seed(0)
+    image = torch.rand(1, channels, size[0] * multiple, size[1] * multiple, generator=g)
+    image = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
+    pair = (image, image.roll((1, 2), (2, 3)).contiguous())
+    return pair if name == "warp" else (*pair, torch.tensor([4.0]))
+
+
+def export_network(net: nn.Module, name: str, target: Path, record: dict[str, Any]) -> float:
+    """Write `net` to `target` and compare it with torch.
+
+    Args:
+        net: in evaluation mode; its weights are rounded to half precision in place.
+        name: "warp" or "unet"; record: what to say of the training.
+
+    Returns:
+        The largest absolute difference to torch, at a size other than the traced one.
+
+    Raises:
+        ValueError: if it exceeds `PARITY`.
+    """
+    descriptor = DESCRIPTORS[name]
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            if value.dtype == torch.float32 and value.numel() >= HALF_FROM:
+                value.copy_(value.half().float())
+    rows, cols = torch.export.Dim("rows", min=1, max=512), torch.export.Dim("cols", min=1, max=512)
+    m = descriptor.pad_multiple
+    dynamic: dict[str, Any] = {key: {2: m * rows, 3: m * cols} for key in ("reference", "frame")}
+    if name != "warp":
+        dynamic["alpha"] = None
+    # The exporter writes notes to stdout and warns about packages that are not needed here.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            net,
+            _example(name, m),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(dynamic),
+            output_names=["flow" if descriptor.output == "flow" else "magnified"],  # "frame" is an input's name
+            dynamic_shapes=dynamic,
+            # Folding is ONNX Runtime's business on loading, and costs it nothing measurable; a folded file
+            # would lack weights under their own names, which the torch backend reads them by.
+            optimize=False,
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
+    _store_half(model)
+    helper.set_model_props(
+        model,
+        {
+            "magfilter.version": __version__,
+            "magfilter.descriptor": descriptor.to_json(),
+            "magfilter.record": json.dumps(record),
+        },
+    )
+    model.producer_name, model.doc_string = "magfilter", ""
+    for node in model.graph.node:  # source lines of the machine it was made on say nothing to anyone else
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.checker.check_model(model)
+    worst = parity(net, name, model.SerializeToString())
+    if not worst <= PARITY:
+        raise ValueError(f"ONNX differs from torch by {worst:.2g}, more than {PARITY:g}; the export is wrong.")
+    _write(target, model.SerializeToString())
+    return worst
+
+
+def parity(net: nn.Module, name: str, model: bytes) -> float:
+    """Largest |torch − ONNX Runtime| on smooth random images, at a size other than the traced one."""
+    inputs = _example(name, DESCRIPTORS[name].pad_multiple, (4, 3))
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    feeds = {item.name: value.numpy() for item, value in zip(session.get_inputs(), inputs, strict=True)}
+    got = session.run(None, feeds)[0]
+    with torch.no_grad():
+        wanted = net(*inputs).numpy()
+    return float(np.abs(got - wanted).max())
+
+
+def export_checkpoint(checkpoint: Path, target: Path) -> tuple[float, dict[str, Any]]:
+    """`export_network` of a checkpoint's averaged weights; returns the parity error and the record."""
+    net, record = load_checkpoint(checkpoint)
+    return export_network(net, record["network"], target, record), record
+
+
+def _store_half(model: onnx.ModelProto) -> None:
+    """Store every large float initializer in half precision, behind a Cast."""
+    casts = []
+    for item in list(model.graph.initializer):
+        array = numpy_helper.to_array(item)
+        if array.dtype != np.float32 or array.size < HALF_FROM or not np.isfinite(array.astype(np.float16)).all():
+            continue
+        if not np.array_equal(array.astype(np.float16).astype(np.float32), array):
+            continue  # a folded constant, not a rounded weight: half would change it
+        name = item.name
+        model.graph.initializer.remove(item)
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), name + ".half"))
+        casts.append(helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def export_resampler(target: Path) -> None:
+    """The graph that looks samples up between samples: GridSample, linear, border repeated. It has no weights."""
+    graph = helper.make_graph(
+        [
+            helper.make_node(
+                "GridSample", ["plane", "grid"], ["moved"], mode="linear", padding_mode="border", align_corners=1
+            )
+        ],
+        "resample",
+        [
+            helper.make_tensor_value_info("plane", TensorProto.FLOAT, [1, "C", "H", "W"]),
+            helper.make_tensor_value_info("grid", TensorProto.FLOAT, [1, "h", "w", 2]),
+        ],
+        [helper.make_tensor_value_info("moved", TensorProto.FLOAT, [1, "C", "h", "w"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    model.producer_name = "magfilter"
+    onnx.checker.check_model(model)
+    _write(target, model.SerializeToString())
+
+
+def _write(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    part.write_bytes(data)
+    os.replace(part, target)

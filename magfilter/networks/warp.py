@@ -1,0 +1,322 @@
+"""`warp`: a small network that measures motion and leaves the picture alone.
+
+The network sees the luma of the reference and of the frame and returns the flow
+from the one to the other on the reference's grid. Magnifying that flow and moving
+the frame's own pixels is plain arithmetic (`magfilter.render`), which is why the
+network needs no magnification factor and `alpha` has no upper limit.
+
+One cell is applied at every scale of an image pyramid, coarse to fine, with the
+same weights. A cell
+
+1. warps the frame by the flow found so far (backward warp, bilinear),
+2. solves for the rest of the motion by damped least squares (Lucas & Kanade 1981)
+   in three window sizes: exact for small displacements, so the gain at a twentieth
+   of a pixel is right by construction and need not be learned,
+3. lets a small U-Net choose, for every point, among these solutions, those of the
+   neighbours, the flow of the coarser scale, and no motion at all. It chooses with
+   softmax weights, so its answer scales with its candidates: what it learns is where
+   to believe which, how to tell noise from motion, and where objects end,
+4. upsamples to twice the resolution by learned convex weights (as RAFT does), which
+   keeps motion edges sharper than bilinear interpolation would.
+
+Design: design.md §3. The paper's network is in `magfilter.networks.unet`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["WarpNet", "backward_warp", "base_grid"]
+
+CELL = 4  # pixels of the current scale per grid point, in each direction
+# Matched 5-tap smoothing and derivative filters: their ratio stays close to that of an
+# ideal derivative over more of the spectrum than central differences (Farid & Simoncelli 2004).
+SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
+DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
+REACH = 3.0  # px; one solve is not trusted beyond this, coarser scales are for that
+QUANTUM = (1.0 / 255.0) ** 2  # one 8-bit code value, squared: the floor of any difference energy
+
+
+def base_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """Pixel coordinates (1, 2, H, W), x first, on `like`'s device and dtype."""
+    y = torch.arange(height, device=like.device, dtype=like.dtype).view(1, 1, -1, 1).expand(1, 1, height, width)
+    x = torch.arange(width, device=like.device, dtype=like.dtype).view(1, 1, 1, -1).expand(1, 1, height, width)
+    return torch.cat([x, y], 1)
+
+
+def backward_warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+    """Sample `image` at x + flow(x).
+
+    Args:
+        image: (B, C, H, W).
+        flow: (B, 2, H, W) in pixels, x first.
+        mode: interpolation of `torch.nn.functional.grid_sample`.
+
+    Returns:
+        (B, C, H, W); outside the image its border is repeated.
+    """
+    height, width = image.shape[-2:]
+    at = base_grid(height, width, image) + flow
+    scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=image.device, dtype=image.dtype)
+    at = at * scale.view(1, 2, 1, 1) - 1.0
+    return F.grid_sample(image, at.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=True)
+
+
+def _neighbours(field: Tensor, dilation: int = 1) -> Tensor:
+    """The 3×3 neighbourhood of every point: (B, C, h, w) → (B, 9, C, h, w)."""
+    height, width = field.shape[-2:]
+    padded = F.pad(field, (dilation,) * 4, mode="replicate")
+    views = [
+        padded[..., dy * dilation : dy * dilation + height, dx * dilation : dx * dilation + width]
+        for dy in range(3)
+        for dx in range(3)
+    ]
+    return torch.stack(views, 1)
+
+
+def _box(field: Tensor, size: int) -> Tensor:
+    """Mean over a size × size window, smaller at the border; shape kept.
+
+    Along one axis after the other: the same means for a fraction of the work.
+    """
+    half = size // 2
+    rows = F.avg_pool2d(field, (1, size), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(rows, (size, 1), 1, (half, 0), count_include_pad=False)
+
+
+def _planes(field: Tensor) -> list[Tensor]:
+    """The channels, each (B, 1, h, w)."""
+    return [field[:, k : k + 1] for k in range(field.shape[1])]
+
+
+def _softmax(votes: Tensor, dim: int) -> Tensor:
+    """Softmax spelled out: ONNX Runtime's own transposes the whole tensor unless `dim` is the last."""
+    shares = torch.exp(votes - votes.amax(dim, keepdim=True))
+    return shares / shares.sum(dim, keepdim=True)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+
+
+class Judge(nn.Module):
+    """The U-Net of a cell: three resolutions, no normalisation layers to fold."""
+
+    def __init__(self, inputs: int, outputs: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.enter = nn.Sequential(_conv(inputs, a), _conv(a, a))
+        self.down1 = nn.Sequential(_conv(a, b, 2), _conv(b, b))
+        self.down2 = nn.Sequential(_conv(b, c, 2), _conv(c, c), _conv(c, c))
+        self.side2 = nn.Conv2d(c, b, 1)
+        self.up1 = _conv(b, b)
+        self.side1 = nn.Conv2d(b, a, 1)
+        self.up0 = _conv(a, a)
+        self.head = nn.Conv2d(a, outputs, 3, 1, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):  # torch's default would let the signal fade from layer to layer
+                nn.init.kaiming_normal_(layer.weight, 0.1)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x0 = self.enter(x)  # (B, a, h, w)
+        x1 = self.down1(x0)  # (B, b, h/2, w/2)
+        x2 = self.down2(x1)  # (B, c, h/4, w/4)
+        x1 = self.up1(x1 + _resize(self.side2(x2), x1))
+        x0 = self.up0(x0 + _resize(self.side1(x1), x0))
+        out: Tensor = self.head(x0)
+        return out
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class MotionCell(nn.Module):
+    """One scale of the estimate: images (B, 1, H, W), flow (B, 2, H/4, W/4) → (B, 2, H/2, W/2)."""
+
+    FEATURES = 16 + 16 + 6 + 4 + 4 + 9
+    # candidates: solution A of the 3×3 neighbourhood, solution B of a dilated one, C, coarser flow, none
+    CHOICES = 9 + 9 + 1 + 1 + 1
+
+    kernel: Tensor
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.judge = Judge(self.FEATURES, self.CHOICES + 36 + 2, widths)
+        # Damping of the three solves, a few times what 2/255 of sensor noise leaves in a gradient.
+        self.damping = nn.Parameter(torch.tensor([1e-4, 3e-5, 3e-4]).log())
+        prior = torch.full((self.CHOICES,), -3.0)
+        prior[4] = 1.0  # A at the point itself
+        prior[9 + 4] = 0.0  # B at the point itself
+        prior[-2] = 0.0  # the coarser flow
+        self.prior = nn.Parameter(prior)
+        near = torch.full((4, 9), -2.0)
+        near[:, 4] = 2.0
+        self.near = nn.Parameter(near.reshape(36))
+        smooth, derive = torch.tensor(SMOOTH), torch.tensor(DERIVE)
+        kernel = torch.zeros(3, 2, 5, 5)
+        kernel[0, 0] = torch.outer(smooth, derive)  # d/dx of the mean of both images
+        kernel[1, 0] = torch.outer(derive, smooth)  # d/dy
+        kernel[2, 1] = torch.outer(smooth, smooth)  # their difference, through the matching low pass
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def _solve(self, m: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Damped least squares on pooled products.
+
+        Args:
+            m: (B, 6, h, w): means of IxIx, IxIy, IyIy, IxIt, IyIt, ItIt.
+
+        Returns:
+            flow (B, 2, h, w) softly limited to REACH, trace and relative residual (B, 1, h, w).
+        """
+        xx, xy, yy, xt, yt, tt = _planes(m)
+        xx, yy, tt = xx.clamp_min(0), yy.clamp_min(0), tt.clamp_min(0)
+        a, c = xx + damping, yy + damping
+        det = a * c - xy * xy
+        det = det.clamp_min(1e-16)
+        u = (xy * yt - c * xt) / det
+        v = (xy * xt - a * yt) / det
+        left = tt + 2 * (u * xt + v * yt) + u * u * xx + 2 * u * v * xy + v * v * yy
+        left = left.clamp_min(0) / (tt + 0.1 * QUANTUM)
+        flow = torch.cat([u, v], 1)
+        flow = flow * torch.rsqrt(1 + (flow * flow).sum(1, keepdim=True) / REACH**2)
+        return flow, xx + yy, left
+
+    def forward(self, reference: Tensor, frame: Tensor, flow: Tensor) -> Tensor:
+        height, width = reference.shape[-2:]
+        full = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
+        warped = backward_warp(frame, full)
+        difference = warped - reference
+        pair = torch.cat([(reference + warped) * 0.5, difference], 1)
+        grads = F.conv2d(F.pad(pair, (2, 2, 2, 2), mode="replicate"), self.kernel)  # (B, 3, H, W): Ix Iy It
+        # From here on every pixel of a cell is a channel, and sums over a cell are sums over channels.
+        ix, iy, it = (F.pixel_unshuffle(plane, CELL) for plane in _planes(grads))  # each (B, 16, h, w)
+        shade, change = F.pixel_unshuffle(reference, CELL), F.pixel_unshuffle(difference, CELL)
+        products = (ix * ix, ix * iy, iy * iy, ix * it, iy * it, it * it)
+        moments = torch.cat([product.mean(1, keepdim=True) for product in products], 1)
+        means = torch.cat([plane.mean(1, keepdim=True) for plane in (ix, iy, it)], 1)
+        level = torch.cat([shade.mean(1, keepdim=True), (shade * shade).mean(1, keepdim=True)], 1)
+        # About the means of a wide window: a change of brightness is then no motion.
+        wide = _box(_box(means, 5), 5)
+        mx, my, mt = _planes(wide)
+        gx, gy, gt = _planes(means)
+        moments = moments - torch.cat(
+            [
+                mx * (2 * gx - mx),
+                mx * gy + my * gx - mx * my,
+                my * (2 * gy - my),
+                mx * gt + mt * gx - mx * mt,
+                my * gt + mt * gy - my * mt,
+                mt * (2 * gt - mt),
+            ],
+            1,
+        )
+        damping = self.damping.exp()
+        a, trace_a, left_a = self._solve(_box(moments, 3), damping[0])
+        b, trace_b, left_b = self._solve(_box(_box(moments, 5), 5), damping[1])
+        c, trace_c, left_c = self._solve(moments, damping[2])
+
+        energy = moments[:, 5:6].clamp_min(0)
+        level = _box(level, 5)
+        mean = level[:, :1]
+        deviation = torch.sqrt((level[:, 1:] - mean * mean).clamp_min(0) + 4 * QUANTUM)
+        shade = (shade - mean) / deviation
+        change = change * torch.rsqrt(_box((change * change).mean(1, keepdim=True), 5) + QUANTUM)
+        speed = torch.sqrt(_box((b * b + a * a).sum(1, keepdim=True), 5) + 1e-4)  # px, floor 0.01
+        carried = torch.sqrt(_box((flow * flow).sum(1, keepdim=True), 5) + 1e-4)
+        log_energy = torch.log(energy + 0.1 * QUANTUM)
+        features = torch.cat(
+            [
+                shade,
+                change,
+                a / speed,
+                b / speed,
+                c / speed,
+                a,
+                b,
+                flow / carried,
+                flow * 0.25,
+                log_energy + 11,
+                log_energy - log_energy.mean((2, 3), keepdim=True),
+                torch.log(trace_a + 1e-7) + 9,
+                torch.log(trace_b + 1e-7) + 9,
+                torch.log(trace_c + 1e-7) + 9,
+                left_a,
+                left_b,
+                left_c,
+                torch.log(speed) + 2,
+            ],
+            1,
+        )
+        verdict = self.judge(features)
+        return self._choose(verdict, flow, a, b, c, speed)
+
+    def _choose(self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor) -> Tensor:
+        batch, _, h, w = flow.shape
+        choices = self.CHOICES
+        # bounded, so that no choice is ever ruled out for good
+        votes = 5 * torch.tanh(verdict[:, :choices] * 0.2) + self.prior.view(1, -1, 1, 1)
+        weights = _softmax(votes, 1)
+        pool = torch.cat(
+            [
+                _neighbours(flow + a),
+                _neighbours(flow + b, 2),
+                (flow + c).unsqueeze(1),
+                flow.unsqueeze(1),
+            ],
+            1,
+        )  # (B, CHOICES - 1, 2, h, w); the last choice is no motion, which adds nothing
+        chosen = (pool * weights[:, :-1].unsqueeze(2)).sum(1)
+        chosen = chosen + verdict[:, choices + 36 :] * speed * 0.1
+        near = (verdict[:, choices : choices + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
+        near = _softmax(near, 2)
+        around = _neighbours(chosen)  # (B, 9, 2, h, w)
+        fine = (around.unsqueeze(1) * near.unsqueeze(3)).sum(2)  # (B, 4, 2, h, w)
+        return F.pixel_shuffle(fine.transpose(1, 2).reshape(batch, 8, h, w), 2)  # (B, 2, 2h, 2w)
+
+
+class WarpNet(nn.Module):
+    """Flow from the reference to the frame, at half resolution.
+
+    Args:
+        widths: channels of the judging U-Net at its three resolutions.
+        levels: scales of the pyramid; the coarsest image is 2^(levels-1) times smaller.
+
+    Input: two lumas (B, 1, H, W), nominally 0..1, H and W multiples of `pad_multiple`.
+    Output: flow (B, 2, H/2, W/2), in pixels of the input, x first: the point at p in the
+    reference lies at p + flow in the frame.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96), levels: int = 5) -> None:
+        super().__init__()
+        self.widths, self.levels = tuple(widths), levels
+        self.cell = MotionCell(widths)
+
+    @property
+    def pad_multiple(self) -> int:
+        return CELL << (self.levels - 1)
+
+    def forward(self, reference: Tensor, frame: Tensor) -> Tensor:
+        return self.pyramid(reference, frame)[-1]
+
+    def pyramid(self, reference: Tensor, frame: Tensor) -> list[Tensor]:
+        """The flows of all scales, coarse to fine, each in pixels of its own scale."""
+        scales = [(reference, frame)]
+        for _ in range(self.levels - 1):
+            one, two = scales[-1]
+            scales.append((F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)))
+        height, width = scales[-1][0].shape[-2:]
+        flow = reference.new_zeros(reference.shape[0], 2, height // CELL, width // CELL)
+        flows: list[Tensor] = []
+        for one, two in reversed(scales):
+            # Detached: a scale learns from its own error. Through the solves of the finer scales
+            # gradients grow without bound where there is no texture (RAFT detaches likewise).
+            flows.append(self.cell(one, two, flow.detach()))
+            # at half this scale's resolution = a quarter of the next one's, whose pixels are half as large
+            flow = flows[-1] * 2
+        return flows

@@ -1,0 +1,277 @@
+"""Checkpoint → ONNX: the file computes what torch computes, says what it is, and is refused where it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the export needs torch: pip install -e .[train]")
+onnx = pytest.importorskip("onnx", reason="the export needs onnx: pip install -e .[train]")
+pytest.importorskip("onnxscript", reason="the export needs onnxscript: pip install -e .[train]")
+import onnxruntime as ort  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # export/ is not part of the wheel
+
+from click.testing import CliRunner  # noqa: E402
+
+import export.onnx as module  # noqa: E402
+from export.__main__ import main  # noqa: E402
+from export.onnx import PARITY, export_network, export_resampler, load_checkpoint  # noqa: E402
+from magfilter import __version__  # noqa: E402
+from magfilter.backends import open_engine  # noqa: E402
+from magfilter.models import RESAMPLER, parse_metadata  # noqa: E402
+from magfilter.networks import DESCRIPTORS  # noqa: E402
+from magfilter.networks.build import build_network  # noqa: E402
+from magfilter.networks.unet import UNet  # noqa: E402
+from magfilter.networks.warp import WarpNet  # noqa: E402
+from trainer.train import Settings  # noqa: E402
+
+RECORD = {"network": "warp", "width": 4, "steps": 3}
+
+
+def shaken(net):
+    """As if trained: no weight is zero and no two are equal, which a wrong export could hide behind."""
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if name.endswith("running_var"):
+                value.copy_(0.5 + torch.rand(value.shape, generator=g))
+            elif value.dtype == torch.float32:
+                value.add_(0.02 * torch.randn(value.shape, generator=g))
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def warp(tmp_path_factory):
+    """A narrow warp of two scales (tracing every scale takes its time), its file and the parity found."""
+    path = tmp_path_factory.mktemp("warp") / "new folder" / "warp.onnx"
+    net = shaken(WarpNet((4, 8, 12), levels=2))
+    return net, path, export_network(net, "warp", path, RECORD)
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unet") / "unet.onnx"
+    net = shaken(UNet(4))
+    return net, path, export_network(net, "unet", path, RECORD | {"network": "unet"})
+
+
+@pytest.fixture(params=["warp", "unet"])
+def exported(request):
+    return request.param, *request.getfixturevalue(request.param)
+
+
+def session(path: Path) -> ort.InferenceSession:
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def inputs(name: str, size: tuple[int, int], seed: int = 1) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    channels = DESCRIPTORS[name].channels
+    image = torch.nn.functional.avg_pool2d(torch.rand(1, channels, *size, generator=g), 5, 1, 2)
+    feeds = {"reference": image, "frame": image.roll((1, 2), (2, 3)).contiguous()}
+    return feeds if name == "warp" else feeds | {"alpha": torch.tensor([7.5])}
+
+
+def test_parity_is_reported_and_within_its_bound(exported):
+    _, _, path, worst = exported
+    assert path.is_file()
+    assert 0 < worst <= PARITY <= 1e-4
+    assert [p.name for p in path.parent.iterdir()] == [path.name], "nothing half-written is left beside it"
+
+
+@pytest.mark.parametrize("blocks", [(1, 1), (2, 3), (5, 1)])
+def test_any_multiple_of_the_padding_runs_and_equals_torch(exported, blocks):
+    name, net, path, _ = exported
+    m = DESCRIPTORS[name].pad_multiple
+    feeds = inputs(name, (blocks[0] * m, blocks[1] * m))
+    got = session(path).run(None, {key: value.numpy() for key, value in feeds.items()})[0]
+    with torch.no_grad():
+        wanted = net(*feeds.values()).numpy()
+    assert got.shape == wanted.shape
+    assert np.abs(got - wanted).max() <= PARITY
+    assert np.ptp(wanted) > 1e-3, "an answer that varies"
+
+
+def test_names_of_inputs_and_outputs_are_what_the_runtime_feeds(exported):
+    name, _, path, _ = exported
+    run = session(path)
+    assert [item.name for item in run.get_inputs()] == list(inputs(name, (64, 64)))
+    assert len(run.get_outputs()) == 1
+
+
+def test_metadata_says_what_the_network_needs(exported):
+    name, _, path, _ = exported
+    info = parse_metadata(path, session(path).get_modelmeta().custom_metadata_map)
+    assert info.descriptor == DESCRIPTORS[name]
+    assert info.record["network"] == name
+    assert info.record["steps"] == 3
+    assert info.version == __version__
+
+
+def test_large_weights_are_stored_in_half_precision(exported):
+    _, net, path, _ = exported
+    stored = {item.name: item.data_type for item in onnx.load(str(path)).graph.initializer}
+    halves = [name for name, kind in stored.items() if kind == onnx.TensorProto.FLOAT16]
+    large = [name for name, value in net.named_parameters() if value.numel() >= module.HALF_FROM]
+    assert set(large) <= {name.removesuffix(".half") for name in halves}
+    weights = sum(value.numel() for _, value in net.named_parameters())
+    assert path.stat().st_size < 2 * weights + 700_000
+
+
+def test_file_says_nothing_of_the_machine_it_was_made_on(exported):
+    _, _, path, _ = exported
+    data = path.read_bytes()
+    assert str(Path(module.__file__).parents[1]).encode() not in data
+    assert b"site-packages" not in data
+
+
+def test_default_engine_runs_the_file(exported):
+    name, net, path, _ = exported
+    engine = open_engine(path, "onnxruntime", "cpu", 1)
+    feeds = inputs(name, (128, 64))
+    got = engine.run(feeds["reference"][0].numpy(), feeds["frame"][0].numpy(), 7.5)
+    with torch.no_grad():
+        wanted = net(*feeds.values())[0].numpy()
+    assert np.abs(got - wanted).max() <= PARITY
+
+
+def test_torch_backend_reads_the_weights_out_of_the_file(unet):
+    """Batch normalisation must not have been folded into the weights: it would be applied twice."""
+    net, path, _ = unet
+    engine = open_engine(path, "torch", "cpu", 1)
+    feeds = inputs("unet", (32, 48))
+    got = engine.run(feeds["reference"][0].numpy(), feeds["frame"][0].numpy(), 7.5)
+    with torch.no_grad():
+        wanted = net(*feeds.values())[0].numpy()
+    assert np.abs(got - wanted).max() <= 1e-5
+
+
+def test_torch_backend_finds_every_weight_of_warp(warp):
+    net, path, _ = warp
+    read = open_engine(path, "torch", "cpu", 1)._net.state_dict()  # of five scales, which share their weights
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(read[name], value, rtol=0, atol=0)
+
+
+def test_a_file_that_differs_from_torch_is_refused_and_not_written(monkeypatch, tmp_path):
+    target, trace, traced = tmp_path / "wrong.onnx", torch.onnx.export, []
+
+    def trace_once(*args, **kwargs):
+        if not traced:
+            traced.append(trace(*args, **kwargs))
+        return traced[0]
+
+    monkeypatch.setattr(torch.onnx, "export", trace_once)
+    for wrong, said in ((3e-4, "0.0003"), (float("nan"), "nan")):
+        monkeypatch.setattr(module, "parity", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(ValueError, match=f"differs from torch by {said}"):
+            export_network(UNet(4).eval(), "unet", target, RECORD)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_parity_measures_the_difference(unet):
+    net, path, worst = unet
+    other = UNet(4).eval()
+    other.load_state_dict(net.state_dict())
+    assert module.parity(other, "unet", path.read_bytes()) == worst
+    with torch.no_grad():
+        other.paint.bias += 0.1
+    assert module.parity(other, "unet", path.read_bytes()) > 0.01
+
+
+# -- checkpoints
+
+
+def checkpoint(path: Path, network: str = "unet", width: int = 4, **changes) -> dict:
+    net = shaken(build_network(network, width))
+    state = {
+        "settings": dataclasses.asdict(Settings(network=network, width=width)),
+        "net": net.state_dict(),
+        "averaged": {
+            key: value + 1 if value.dtype.is_floating_point else value for key, value in net.state_dict().items()
+        },
+        "optimiser": {},
+        "step": 12,
+        "elapsed": 90.0,
+    } | changes
+    torch.save(state, path)
+    return state
+
+
+@pytest.mark.parametrize("network", ["warp", "unet"])
+def test_averaged_weights_of_a_checkpoint_are_loaded_with_their_record(tmp_path, network):
+    state = checkpoint(tmp_path / "c.pt", network)
+    net, record = load_checkpoint(tmp_path / "c.pt")
+    assert not net.training
+    for key, value in net.state_dict().items():
+        torch.testing.assert_close(value, state["averaged"][key], rtol=0, atol=0)
+    assert (record["network"], record["width"], record["steps"], record["minutes_spent"]) == (network, 4, 12, 1.5)
+    json.dumps(record)
+
+
+class Trap:
+    """A pickle that runs code when it is opened."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path(self.path),))
+
+
+def test_a_foreign_pickle_is_refused_and_never_run(tmp_path):
+    trap = Trap()
+    trap.path = str(tmp_path / "it ran")
+    with (tmp_path / "foreign.pt").open("wb") as file:
+        pickle.dump({"settings": trap}, file, protocol=2)
+    with pytest.raises(ValueError, match=r"foreign\.pt"):
+        load_checkpoint(tmp_path / "foreign.pt")
+    torch.save({"settings": trap}, tmp_path / "zipped.pt")
+    with pytest.raises(ValueError, match=r"zipped\.pt"):
+        load_checkpoint(tmp_path / "zipped.pt")
+    assert not (tmp_path / "it ran").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"averaged": {}}, {"settings": {"network": "raft", "width": 0}}, {"step": ...}], ids=str
+)
+def test_an_incomplete_checkpoint_is_refused(tmp_path, change):
+    path = tmp_path / "c.pt"
+    state = checkpoint(path, **change)
+    torch.save({key: value for key, value in state.items() if value is not ...}, path)
+    with pytest.raises(ValueError, match=r"c\.pt: not a checkpoint"):
+        load_checkpoint(path)
+
+
+def test_garbage_and_nothing_are_refused(tmp_path):
+    (tmp_path / "garbage.pt").write_bytes(b"not a checkpoint" * 10)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "garbage.pt")
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "nothing.pt")
+
+
+def test_command_exports_a_checkpoint_with_a_note(tmp_path):
+    checkpoint(tmp_path / "c.pt")
+    out = tmp_path / "m.onnx"
+    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "c.pt"), "-o", str(out), "--note", "made in a test"])
+    assert result.exit_code == 0, result.output
+    assert "12 steps" in result.output
+    info = parse_metadata(out, session(out).get_modelmeta().custom_metadata_map)
+    assert info.record["note"] == "made in a test"
+
+
+def test_command_refuses_in_one_line(tmp_path):
+    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "nothing.pt"), "-o", str(tmp_path / "m.onnx")])
+    assert result.exit_code == 1
+    assert "no such checkpoint" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_shipped_resampler_is_the_one_this_checkout_writes(tmp_path):
+    export_resampler(tmp_path / "r.onnx")
+    assert (tmp_path / "r.onnx").read_bytes() == RESAMPLER.read_bytes()

@@ -1,0 +1,196 @@
+"""The network definitions: sizes, closed forms, and what is true of them before any training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the networks need torch: pip install -e .[train]")
+
+from magfilter.networks import DESCRIPTORS, Descriptor  # noqa: E402
+from magfilter.networks.build import build_network  # noqa: E402
+from magfilter.networks.unet import UNet, encode_alpha  # noqa: E402
+from magfilter.networks.warp import WarpNet, backward_warp  # noqa: E402
+
+INNER = (slice(16, -16), slice(16, -16))
+
+
+def texture(seed: int, shift: tuple[float, float] = (0, 0), size: int = 128) -> torch.Tensor:
+    """A sum of random waves moved exactly by `shift` (x, y) px: (1, 1, size, size)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size].astype(np.float64)
+    picture = np.zeros((size, size))
+    for _ in range(40):
+        length, angle, phase = rng.uniform(6, 40), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi)
+        picture += np.sin(
+            2 * np.pi / length * (np.cos(angle) * (x - shift[0]) + np.sin(angle) * (y - shift[1])) + phase
+        )
+    return torch.tensor(0.5 + 0.05 * picture, dtype=torch.float32)[None, None]
+
+
+@pytest.fixture(scope="module")
+def warp() -> WarpNet:
+    torch.manual_seed(0)
+    return WarpNet((8, 16, 24)).eval()
+
+
+def test_unet_has_the_papers_parameters():
+    assert sum(p.numel() for p in UNet(64).parameters()) == 17_287_683
+    assert build_network("unet").width == 64
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 48), (80, 32)])
+def test_unet_takes_multiples_of_16_and_paints_that_size(size):
+    torch.manual_seed(0)
+    net = UNet(4).eval()
+    one, two = torch.rand(2, 1, 3, *size)
+    with torch.no_grad():
+        out = net(one, two, torch.tensor([4.0]))
+    assert out.shape == (1, 3, *size)
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_unet_takes_alpha_as_number_or_map():
+    torch.manual_seed(0)
+    net = UNet(4).eval()
+    one, two = torch.rand(2, 2, 3, 32, 32)
+    alpha = torch.tensor([2.0, 8.0])
+    with torch.no_grad():
+        a = net(one, two, alpha)
+        b = net(one, two, alpha.view(2, 1, 1, 1).expand(2, 1, 32, 32))
+        other = net(one, two, alpha + 1)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    assert (a - other).abs().max() > 1e-4, "alpha makes a difference"
+
+
+def test_alpha_is_encoded_as_the_paper_says():
+    alpha = torch.tensor([1.0, 2.7, 16.0]).view(3, 1, 1, 1)
+    code = encode_alpha(alpha)
+    assert code.shape == (3, 32, 1, 1)
+    wavelengths = np.geomspace(2.0**-3, 2.0**7, 32)
+    wanted = np.sin(2 * 3.141592 * alpha.numpy().reshape(3, 1) / wavelengths)
+    np.testing.assert_allclose(code[..., 0, 0].numpy(), wanted, atol=1e-3)  # float32 phases reach 800
+    assert encode_alpha(torch.ones(1, 1, 3, 5)).shape == (1, 32, 3, 5)
+
+
+def test_warp_returns_flow_at_half_resolution(warp):
+    with torch.no_grad():
+        flow = warp(torch.rand(2, 1, 64, 192), torch.rand(2, 1, 64, 192))
+        flows = warp.pyramid(torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64))
+    assert flow.shape == (2, 2, 32, 96)
+    assert [f.shape[-1] for f in flows] == [2, 4, 8, 16, 32]
+    assert torch.isfinite(flow).all()
+
+
+def test_descriptors_tell_the_truth_about_the_networks(warp):
+    assert warp.pad_multiple == DESCRIPTORS["warp"].pad_multiple == 64
+    assert build_network("warp").pad_multiple == 64
+    assert UNet.pad_multiple == DESCRIPTORS["unet"].pad_multiple == 16
+    assert DESCRIPTORS["warp"].output == "flow"
+    assert DESCRIPTORS["warp"].alpha_range == (0.0, math.inf)
+    assert DESCRIPTORS["unet"].output == "frame"
+
+
+def test_identical_images_have_no_motion(warp):
+    image = texture(0)
+    with torch.no_grad():
+        assert warp(image, image).abs().max() < 1e-4
+        flat = torch.full((1, 1, 64, 64), 0.5)
+        assert warp(flat, flat).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shift", [(0.05, 0.0), (0.1, 0.0), (0.3, -0.2), (0.0, 0.5), (0.8, 0.6), (-2.0, 1.0)])
+def test_untrained_warp_measures_a_known_translation(warp, shift):
+    """Least squares are exact for small motion, so training only has to say where to believe them.
+
+    Measured: median error 2 to 5 % of the motion.
+    """
+    for seed in range(3):
+        with torch.no_grad():
+            flow = warp(texture(seed), texture(seed, shift))[0][:, *INNER]
+        error = (flow - torch.tensor(shift).view(2, 1, 1)).norm(dim=0) / math.hypot(*shift)
+        assert error.median() < 0.10, f"seed {seed}"
+        assert error.quantile(0.9) < 0.20, f"seed {seed}"
+
+
+def test_a_change_of_brightness_is_no_motion(warp):
+    with torch.no_grad():
+        assert warp(texture(0), texture(0) + 0.1)[0][:, *INNER].abs().max() < 1e-3
+        flow = warp(texture(0), texture(0, (0.3, -0.2)) + 0.1)[0][:, *INNER]
+    assert (flow - torch.tensor([0.3, -0.2]).view(2, 1, 1)).norm(dim=0).median() < 0.036
+
+
+def test_flow_is_where_the_point_lies_in_the_frame(warp):
+    """Sign convention: warping the frame by the flow gives the reference."""
+    one, two = texture(4), texture(4, (0.9, -0.7))
+    with torch.no_grad():
+        flow = torch.nn.functional.interpolate(warp(one, two), scale_factor=2, mode="bilinear")
+    before = (two - one)[0, 0][INNER].abs().mean()
+    after = (backward_warp(two, flow) - one)[0, 0][INNER].abs().mean()
+    assert after < 0.15 * before
+
+
+def test_backward_warp_by_whole_pixels_is_a_shift():
+    image = torch.rand(2, 3, 12, 17)
+    flow = torch.zeros(2, 2, 12, 17)
+    flow[:, 0], flow[:, 1] = 3, -2
+    out = backward_warp(image, flow)
+    torch.testing.assert_close(out[:, :, 2:, :-3], image[:, :, :-2, 3:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(out[:, :, 5, -3:], image[:, :, 3, -1:].expand(-1, -1, 3), rtol=0, atol=1e-5)
+
+
+def test_backward_warp_by_nothing_is_the_identity_even_of_one_row():
+    for size in ((12, 17), (1, 9), (1, 1)):
+        image = torch.rand(1, 1, *size)
+        torch.testing.assert_close(backward_warp(image, torch.zeros(1, 2, *size)), image, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["warp", "unet"])
+def test_widths_are_those_asked_for(name):
+    assert sum(p.numel() for p in build_network(name, 4).parameters()) < sum(
+        p.numel() for p in build_network(name, 8).parameters()
+    )
+
+
+def test_an_unknown_network_is_refused_by_name():
+    with pytest.raises(ValueError, match="'raft'"):
+        build_network("raft")
+
+
+@pytest.mark.parametrize("name", sorted(DESCRIPTORS))
+def test_descriptors_survive_json(name):
+    assert Descriptor.from_json(DESCRIPTORS[name].to_json()) == DESCRIPTORS[name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output": "picture"},
+        {"channels": 2},
+        {"pad_multiple": 0},
+        {"output_stride": 0},
+        {"alpha_range": [float("nan"), 1.0]},
+        {"alpha_range": [1.0]},
+        {"alpha_range": None},
+        {"surprise": 1},
+        {"name": ...},
+        {"alpha_range": ...},
+    ],
+    ids=str,
+)
+def test_bad_descriptors_are_refused(change):
+    values = dataclasses.asdict(DESCRIPTORS["unet"]) | change
+    values = {key: value for key, value in values.items() if value is not ...}  # ... leaves the field out
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        Descriptor.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null"])
+def test_what_is_no_json_object_is_no_descriptor(text):
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        Descriptor.from_json(text)

@@ -1,0 +1,108 @@
+"""Real clips as training pairs: decoded once, kept as uint8 on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["ClipBank", "read_window"]
+
+WINDOW = 12  # frames kept around each chosen moment
+SHORT_SIDE = 540  # px; larger clips are reduced, their motion with them
+CUT = 0.08  # mean |difference| between neighbours beyond which a shot has changed
+
+
+def read_window(path: Path, start: float, frames: int) -> Tensor | None:
+    """`frames` consecutive lumas from second `start` on: (frames, H, W) uint8, or None if there are fewer.
+
+    Raises:
+        av.error.FFmpegError: if the file is not readable media.
+    """
+    out: list[np.ndarray] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        if start > 0:
+            container.seek(int(start * 1e6))
+        for frame in container.decode(stream):
+            height, width = frame.height, frame.width
+            factor = min(1.0, SHORT_SIDE / min(height, width))
+            size = (round(height * factor) // 2 * 2, round(width * factor) // 2 * 2)
+            grey = frame.reformat(size[1], size[0], "gray", interpolation="AREA" if factor < 1 else "BICUBIC")
+            out.append(grey.to_ndarray())
+            if len(out) == frames:
+                return torch.from_numpy(np.stack(out))
+    return None
+
+
+class ClipBank:
+    """Windows of real clips to draw pairs from.
+
+    Args:
+        clips: files; unreadable ones and those shorter than a window are counted in `skipped`.
+        windows: at most this many a clip, spread over its length.
+        device: where the frames live.
+        seed: of the draw.
+
+    Raises:
+        ValueError: if no clip gave a window.
+    """
+
+    def __init__(self, clips: Sequence[Path], windows: int, device: torch.device, seed: int) -> None:
+        self.windows: list[Tensor] = []
+        self.skipped = 0
+        self.g = torch.Generator().manual_seed(seed)
+        for path in clips:
+            found = 0
+            try:
+                with av.open(str(path)) as container:
+                    length = (container.duration or 0) / 1e6
+                for k in range(windows if length > 1 else 1):
+                    window = read_window(path, length * k / windows, WINDOW)
+                    if window is not None and min(window.shape[1:]) >= 128:
+                        self.windows.append(window.to(device))
+                        found += 1
+            except (av.error.FFmpegError, IndexError):
+                pass
+            self.skipped += not found
+        if not self.windows:
+            raise ValueError("Expected at least one readable clip of a dozen frames; give --clips.")
+
+    def _pick(self, high: int) -> int:
+        return int(torch.randint(high, (1,), generator=self.g))
+
+    def __call__(self, batch: int, size: int, longest: int = 5) -> tuple[Tensor, Tensor]:
+        """Random crops of pairs 1..longest frames apart: two (batch, 1, size, size) in 0..1.
+
+        Pairs across a shot cut are drawn again, unless hardly any pair is not. The border of clips smaller
+        than `size` is repeated.
+        """
+        pairs = []
+        tries = 0
+        while len(pairs) < batch:
+            tries += 1
+            window = self.windows[self._pick(len(self.windows))]
+            stride = 1 + self._pick(longest)
+            start = self._pick(len(window) - stride)
+            pair = window[[start, start + stride]].float() / 255  # (2, H, W)
+            if tries < 20 * batch and float((pair[0] - pair[1]).abs().mean()) > CUT:
+                continue
+            lack = [max(0, size - n) for n in pair.shape[1:]]
+            if any(lack):
+                pair = torch.nn.functional.pad(pair[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
+            y, x = self._pick(pair.shape[1] - size + 1), self._pick(pair.shape[2] - size + 1)
+            pair = pair[:, y : y + size, x : x + size]
+            if self._pick(2):
+                pair = pair.flip(2)
+            if self._pick(2):
+                pair = pair.flip(1)
+            if self._pick(2):
+                pair = pair.flip(0)  # time runs both ways
+            pairs.append(pair)
+        both = torch.stack(pairs)[:, :, None]
+        return both[:, 0].contiguous(), both[:, 1].contiguous()

@@ -1,0 +1,107 @@
+"""``python -m trainer.evaluation {known,real,still,all} --method copy|warp-dis|model:NAME_OR_PATH``.
+
+Prints Markdown tables; ``--json FILE`` keeps the numbers. ``--quick`` uses fewer pairs and scenes:
+for a look between two training runs, not for a table to publish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import protocol
+from .estimators import ESTIMATORS
+from .methods import Method, copy, method
+from .pairs import CACHE, EVAL_ROOT, real_pairs
+
+ALPHAS = (2, 4, 10, 16)
+
+
+def known(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
+    """Realised over due displacement of known objects; prints its table."""
+    scenes = protocol.known_motion_scenes(args.scenes or (20 if args.quick else 32), seed=args.seed)
+    alphas = (10,) if args.quick else (2, 5, 10)
+    rows = protocol.known_motion(magnify, scenes, alphas=alphas, noise=args.noise)
+    print(f"\n### Known motion: {args.method}, {len(scenes)} scenes, sensor noise {args.noise:g}/255\n")
+    print("| motion (px) | alpha | due (px) | realised/due, median (quartiles) "
+          "| across (px) | background (px) | PSNR (dB) |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    for r in rows:
+        print(f"| {r['d']:g} | {r['alpha']:g} | {r['d'] * r['alpha']:g} "
+              f"| {r['ratio']:.2f} ({r['low']:.2f}–{r['high']:.2f}) | {r['across']:.2f} "
+              f"| {r['background']:.3f} | {r['psnr']:.1f} |")  # fmt: skip
+    return {"rows": rows, "noise": args.noise, "seed": args.seed}
+
+
+def real(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
+    """The paper's motion error on real pairs, beside the unmagnified frame's; prints its table."""
+    pairs = real_pairs(args.eval_root, args.limit, quick=args.quick, cache=args.cache)
+    spread = len({name.split("#")[0] for name, _, _ in pairs})
+    methods = {"method": magnify, "copy": copy}
+    alphas = (4, 10) if args.quick else ALPHAS
+    errors = protocol.real_errors(methods, pairs, alphas, args.flow)
+    print(f"\n### Motion error on real pairs (px): {args.method}, {len(pairs)} pairs of {spread} clips\n")
+    print("| flow | alpha | median | mean | copy, median | copy, mean | ratio of medians | ratio of means |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = []
+    for flow in args.flow:
+        for alpha in alphas:
+            ours, copied = (errors[name, flow, float(alpha)] for name in ("method", "copy"))
+            row = {
+                "flow": flow, "alpha": float(alpha),
+                "median": float(np.median(ours)), "mean": float(ours.mean()),
+                "copy_median": float(np.median(copied)), "copy_mean": float(copied.mean()),
+            }  # fmt: skip
+            row["ratio"] = row["median"] / row["copy_median"]
+            row["ratio_mean"] = row["mean"] / row["copy_mean"]
+            rows.append(row)
+            numbers = ("median", "mean", "copy_median", "copy_mean", "ratio", "ratio_mean")
+            print(f"| {flow} | {alpha:g} | " + " | ".join(f"{row[key]:.3f}" for key in numbers) + " |")
+    each = {f"{m}/{f}/{a:g}": values.tolist() for (m, f, a), values in errors.items()}
+    return {"rows": rows, "pairs": [name for name, _, _ in pairs], "each": each}
+
+
+def still(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
+    """Noise added to a still clip; prints one line."""
+    ratio = protocol.still_noise_ratio(magnify, protocol.photographs(4 if args.quick else 8, args.eval_root))
+    print(f"\n### Still clip with noise of 2/255, alpha 10: {args.method}\n")
+    print(f"std(output − input) / std(noise): {ratio:.3f}")
+    return {"ratio": ratio}
+
+
+TABLES = {"known": known, "real": real, "still": still}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of ``python -m trainer.evaluation``."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.evaluation", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("table", choices=[*TABLES, "all"])
+    parser.add_argument("--method", required=True, help="copy, warp-dis, flow-dis or model:NAME_OR_PATH")
+    parser.add_argument("--quick", action="store_true", help="24 pairs, 20 scenes, fewer factors")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
+    parser.add_argument("--flow", nargs="+", choices=sorted(ESTIMATORS), default=["dis", "spynet"], help="for real")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most this many real pairs")
+    parser.add_argument("--scenes", type=int, metavar="N", help="number of scenes of known motion")
+    parser.add_argument("--noise", type=float, default=1.0, help="sensor noise in known, levels (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes of known motion")
+    parser.add_argument("--eval-root", type=Path, default=EVAL_ROOT, metavar="DIR")
+    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"(default {CACHE})")
+    args = parser.parse_args(argv)
+    try:
+        magnify = method(args.method)
+        names = list(TABLES) if args.table == "all" else [args.table]
+        found = {name: TABLES[name](magnify, args) for name in names}
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+    if args.json:
+        args.json.write_text(json.dumps({"method": args.method, "quick": args.quick, **found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Losses as pure functions. Flows are in pixels, x first; images in 0..1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from magfilter.networks.warp import backward_warp
+
+__all__ = ["edge_aware_smoothness", "locally_normalised", "occluded", "photometric", "relative_flow_error"]
+
+
+def relative_flow_error(
+    flows: Sequence[Tensor], exact: Tensor, speed: Tensor, moving: float = 0.6, floor: float = 0.04, decay: float = 0.5
+) -> Tensor:
+    """End-point error of every scale, relative to the motion that is there.
+
+    A magnifier multiplies errors by alpha, and alpha is chosen to make the motion
+    visible: what counts is the error as a share of the motion, at every magnitude. The
+    logarithm keeps hopeless points (covered, textureless) from drowning the rest.
+
+    Args:
+        flows: coarse to fine, scale s of S in units of its own pixels, (B, 2, h_s, w_s).
+        exact: (B, 2, H/2, W/2), px of the finest scale.
+        speed: (B,) px, the scene's own scale of motion.
+        moving: the vote of the points that move; the rest is that of those that do not, whatever share
+            of the picture each has.
+        floor: px; errors are measured against at least this, the slowest motion asked of a magnifier.
+        decay: weight of a scale against the next finer one.
+    """
+    total, weights = exact.new_zeros(()), 0.0
+    for n, flow in enumerate(reversed(flows)):
+        target = F.avg_pool2d(exact, 2**n) if n else exact
+        error = flow.float() * 2**n - target
+        size = target.norm(dim=1)
+        scale = size + 0.15 * speed.view(-1, 1, 1) + floor  # px
+        loss = torch.log1p(torch.sqrt((error * error).sum(1) + 1e-6) / scale)
+        moves = (size > 0.3 * speed.view(-1, 1, 1)).float() * (speed > 0).view(-1, 1, 1)
+        rests = 1 - moves
+        loss = moving * (loss * moves).sum() / moves.sum().clamp_min(1) + (1 - moving) * (
+            loss * rests
+        ).sum() / rests.sum().clamp_min(1)
+        total = total + decay**n * loss
+        weights += decay**n
+    return total / weights
+
+
+def locally_normalised(image: Tensor, window: int = 9, floor: float = 4 / 255) -> Tensor:
+    """(image − local mean) / (local deviation + floor): blind to slow changes of light. Shape kept."""
+    pad = window // 2
+    mean = F.avg_pool2d(image, window, 1, pad, count_include_pad=False)
+    square = F.avg_pool2d(image * image, window, 1, pad, count_include_pad=False)
+    return (image - mean) / (torch.sqrt((square - mean * mean).clamp_min(0) + 1e-8) + floor)
+
+
+def occluded(forward: Tensor, backward: Tensor, share: float = 0.05, slack: float = 0.3) -> Tensor:
+    """Where the way there and back does not return: (B, 1, h, w), 1 = occluded.
+
+    Args:
+        forward, backward: (B, 2, h, w) in px of their own grid; no gradient passes.
+        share, slack: tolerated squared mismatch = share·(|f|² + |b|²) + slack.
+    """
+    with torch.no_grad():
+        back = backward_warp(backward, forward)
+        mismatch = (forward + back).square().sum(1, keepdim=True)
+        bound = share * (forward.square().sum(1, keepdim=True) + back.square().sum(1, keepdim=True)) + slack
+        return (mismatch > bound).float()
+
+
+def photometric(reference: Tensor, frame: Tensor, flow: Tensor, hidden: Tensor) -> Tensor:
+    """Brightness constancy on locally normalised images (paper Eq. 1), visible points only.
+
+    Args:
+        reference, frame: (B, 1, H, W); flow: (B, 2, H, W) px; hidden: (B, 1, H, W), 1 = ignore.
+    """
+    one, two = locally_normalised(reference), locally_normalised(frame)
+    difference = backward_warp(two, flow) - one
+    robust = torch.sqrt(difference * difference + 1e-4)
+    seen = 1 - hidden
+    return (robust * seen).sum() / seen.sum().clamp_min(1)
+
+
+def edge_aware_smoothness(flow: Tensor, reference: Tensor, sharpness: float = 20.0) -> Tensor:
+    """|∇flow|, forgiven where the picture has an edge.
+
+    Relative to the mean motion of each pair, so that slow pairs are not smoothed less.
+
+    Args:
+        flow: (B, 2, h, w); reference: (B, 1, h, w) at the same resolution.
+    """
+    scale = flow.detach().norm(dim=1).mean((1, 2)).view(-1, 1, 1, 1) + 0.05
+    total = flow.new_zeros(())
+    for axis in (-1, -2):
+        step = flow.diff(dim=axis) / scale
+        edge = torch.exp(-sharpness * reference.diff(dim=axis).abs())
+        total = total + (torch.sqrt(step * step + 1e-6) * edge).mean()
+    return total

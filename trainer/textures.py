@@ -1,0 +1,134 @@
+"""Banks of pictures that the layered scenes are painted with.
+
+Photographs and frames of real clips become square luma or RGB tiles at two scales;
+cut-outs become tiles with opacity. Everything is uint8 and lies on the training
+device, so that a GPU never waits for a disk or a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+__all__ = ["CUTOUT", "TILE", "load_cutouts", "load_tiles", "luma709", "picture_files", "video_stills"]
+
+TILE = 512  # px, side of a photographic tile
+CUTOUT = 192  # px, side of a cut-out
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def luma709(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 → (H, W) float32 in 0..255, BT.709 weights."""
+    return rgb.astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Every picture below `folder`, in a fixed order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+
+
+def video_stills(path: Path, count: int) -> list[Image.Image]:
+    """`count` frames spread over the clip, as RGB pictures; fewer if it is short or damaged."""
+    stills: list[Image.Image] = []
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            length = (container.duration or 0) / 1e6
+            for k in range(count):
+                if length > 0:
+                    container.seek(int(length * (k + 0.5) / count * 1e6))
+                frame = next(container.decode(stream), None)
+                if frame is not None:
+                    stills.append(frame.to_image())
+                if length <= 0:
+                    break
+    except (av.error.FFmpegError, IndexError):
+        pass  # a damaged clip contributes what it gave so far
+    return stills
+
+
+def _tiles(picture: Image.Image, channels: int) -> list[np.ndarray]:
+    """The whole picture at tile height, and up to two tiles at about twice that scale."""
+    tiles = []
+    short = min(picture.size)
+    if short < 200:
+        return tiles
+    for scale, take in ((TILE, 2), (2 * TILE, 2)):
+        if scale > TILE and short < 1.3 * TILE:
+            continue
+        factor = scale / short
+        size = (max(round(picture.width * factor), scale), max(round(picture.height * factor), scale))
+        resized = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+        height, width = resized.shape[:2]
+        for k in range(take):
+            y = 0 if height == TILE else (height - TILE) * (k + 1) // (take + 1)
+            x = (width - TILE) * (k + 1) // (take + 1)
+            if take == 2 and k == 1 and (height, width) == (TILE, TILE):
+                break  # a square picture has one tile at this scale
+            tile = resized[y : y + TILE, x : x + TILE]
+            plane = np.rint(luma709(tile)).astype(np.uint8)[None] if channels == 1 else tile.transpose(2, 0, 1)
+            if plane.astype(np.float32).std() > 8:  # a flat tile teaches nothing and hides errors
+                tiles.append(np.ascontiguousarray(plane))
+    return tiles
+
+
+def load_tiles(pictures: Iterable[Path], clips: Sequence[Path] = (), channels: int = 1, per_clip: int = 2) -> Tensor:
+    """Photographic tiles (N, channels, TILE, TILE) uint8.
+
+    Raises:
+        ValueError: if nothing usable was found.
+    """
+    tiles: list[np.ndarray] = []
+    for path in pictures:
+        try:
+            with Image.open(path) as picture:
+                tiles += _tiles(picture.convert("RGB"), channels)
+        except OSError:
+            continue  # an unreadable picture is left out
+    for path in clips:
+        for still in video_stills(path, per_clip):
+            tiles += _tiles(still, channels)[:2]
+    if not tiles:
+        raise ValueError(
+            "Expected at least one readable picture of 200 px or more to paint scenes with; give --photos."
+        )
+    return torch.from_numpy(np.stack(tiles))
+
+
+def load_cutouts(pictures: Iterable[Path], channels: int = 1) -> Tensor:
+    """Objects with opacity, centred: (M, channels + 1, CUTOUT, CUTOUT) uint8; M may be 0."""
+    objects: list[np.ndarray] = []
+    for path in pictures:
+        try:
+            with Image.open(path) as picture:
+                rgba = picture.convert("RGBA")
+        except OSError:
+            continue
+        box = rgba.getchannel("A").point(lambda v: 255 * (v > 127)).getbbox()
+        if box is None or rgba.getchannel("A").getextrema()[0] > 200:
+            continue  # nothing opaque, or nothing transparent: not a cut-out
+        rgba = rgba.crop(box)
+        room = CUTOUT - 16  # a transparent margin, so that sampling beyond the edge finds nothing
+        factor = room / max(rgba.size)
+        rgba = rgba.resize(
+            (max(1, round(rgba.width * factor)), max(1, round(rgba.height * factor))), Image.Resampling.LANCZOS
+        )
+        canvas = np.zeros((CUTOUT, CUTOUT, 4), np.uint8)
+        y, x = (CUTOUT - rgba.height) // 2, (CUTOUT - rgba.width) // 2
+        canvas[y : y + rgba.height, x : x + rgba.width] = np.asarray(rgba)
+        colour = (
+            np.rint(luma709(canvas[..., :3])).astype(np.uint8)[None]
+            if channels == 1
+            else canvas[..., :3].transpose(2, 0, 1)
+        )
+        objects.append(np.concatenate([colour, canvas[None, ..., 3]]))
+    if not objects:
+        return torch.zeros(0, channels + 1, CUTOUT, CUTOUT, dtype=torch.uint8)
+    return torch.from_numpy(np.stack(objects))
