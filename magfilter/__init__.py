@@ -1,0 +1,44 @@
+"""magfilter: a video filter that makes invisible motion visible.
+
+    magfilter in.mp4 out.mp4 --alpha 10
+
+In Python, `magnify_video` does what the command does, and `Magnifier` works frame by
+frame for programs that have frames of their own. Importing magfilter imports no torch.
+"""
+
+from __future__ import annotations
+
+from magfilter._version import __version__
+from magfilter.errors import (
+    BackendError,
+    CorruptInput,
+    InputError,
+    MagfilterError,
+    ModelError,
+    OptionError,
+    OutputError,
+)
+from magfilter.magnifier import Magnifier
+from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
+from magfilter.options import MagnifyOptions
+from magfilter.pipeline import Progress, Report, magnify_video
+
+__all__ = [
+    "BackendError",
+    "CorruptInput",
+    "EncodeOptions",
+    "Frame",
+    "InputError",
+    "MagfilterError",
+    "Magnifier",
+    "MagnifyOptions",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "Progress",
+    "Report",
+    "VideoReader",
+    "VideoWriter",
+    "__version__",
+    "magnify_video",
+]

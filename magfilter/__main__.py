@@ -1,0 +1,5 @@
+"""`python -m magfilter` is `magfilter`."""
+
+from magfilter.cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""Engines that run a network: one file each behind one Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import BackendError, OptionError
+from magfilter.models import ModelInfo, find_model
+
+__all__ = ["BACKENDS", "Engine", "open_engine"]
+
+Array = NDArray[np.float32]
+Plane = NDArray[Any]
+
+BACKENDS = ("auto", "onnxruntime", "torch")
+
+
+class Engine(Protocol):
+    """One loaded network on one device. Not for use from two threads at once.
+
+    Attributes:
+        name: of the backend.
+        device: as the backend calls it ("cpu", "cuda:0").
+        model: the loaded file and its descriptor.
+    """
+
+    name: str
+    device: str
+    model: ModelInfo
+
+    def run(self, reference: Array, frame: Array, alpha: float) -> Array:
+        """The network's output for one pair.
+
+        Args:
+            reference, frame: (C, H, W) float32, nominally 0..1, H and W multiples of the pad multiple.
+            alpha: magnification factor; networks that measure flow do not look at it.
+
+        Returns:
+            (2, H/s, W/s) flow in px of the input, or the magnified frame (3, H, W).
+        """
+        ...
+
+    def resample(self, plane: Plane, displacement: Array, step: tuple[float, float], peak: int) -> Plane:
+        """Move a plane's samples: out(x) = plane(x + d(x)), Catmull-Rom, borders repeated.
+
+        Args:
+            plane: (h, w) uint8 or uint16.
+            displacement: (2, h', w') float32 at any resolution, x first, in px of the full picture.
+            step: px of the full picture per sample of the plane, (x, y): (2, 2) for 4:2:0 chroma.
+            peak: largest sample value.
+
+        Returns:
+            As `plane`; samples whose displacement is zero are copied bit by bit.
+        """
+        ...
+
+
+def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
+    """Load a model.
+
+    Args:
+        model: a shipped model's name or the path of an ONNX file.
+        backend: "onnxruntime", "torch", or "auto": ONNX Runtime, which is always there.
+        device: "auto", "cpu", or what the backend understands ("cuda", "cuda:1", "mps").
+        threads: of the network on a CPU; 0 lets the backend choose.
+
+    Raises:
+        OptionError: unknown backend; ModelError: unreadable model; BackendError: the engine or
+        device is not there. An explicit choice never falls back to another.
+    """
+    if backend not in BACKENDS:
+        raise OptionError(f"unknown backend {backend!r}; choose one of: {', '.join(BACKENDS)}")
+    path = find_model(model)
+    if backend == "torch":
+        try:
+            from magfilter.backends.torch import TorchEngine
+        except ImportError as error:
+            raise BackendError(
+                f"the torch backend needs torch and onnx ({error}); install them with: pip install torch onnx"
+            ) from None
+        return TorchEngine(path, device, threads)
+    from magfilter.backends.onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(path, device, threads)

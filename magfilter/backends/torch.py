@@ -1,0 +1,114 @@
+"""torch: for people who have it anyway. The only runtime module that imports it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from magfilter.errors import BackendError, ModelError
+from magfilter.models import parse_metadata
+from magfilter.networks.build import build_network
+
+__all__ = ["TorchEngine"]
+
+Array = NDArray[np.float32]
+
+
+class TorchEngine:
+    """A model's weights, read from its ONNX file, in the torch network. See `magfilter.backends.Engine`."""
+
+    name = "torch"
+
+    def __init__(self, path: Path, device: str, threads: int) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self._device = _pick(device)
+        self.device = str(self._device)
+        try:
+            file = onnx.load(str(path))
+        except Exception as error:  # protobuf and onnx raise unrelated classes
+            raise ModelError(
+                f"{path}: cannot be read as an ONNX model ({error}); download or export it again"
+            ) from None
+        self.model = parse_metadata(path, {item.key: item.value for item in file.metadata_props})
+        stored = {item.name.removesuffix(".half"): item for item in file.graph.initializer}
+        width = int(self.model.record.get("width", 0))
+        self._net = build_network(self.model.descriptor.name, width)
+        state = self._net.state_dict()
+        lacking = [key for key in state if key not in stored and not key.endswith("num_batches_tracked")]
+        if lacking:
+            raise ModelError(
+                f"{path}: folded for ONNX Runtime, the weights of {lacking[0]} are not in it; "
+                "use --backend onnxruntime, or export it again"
+            )
+        for key, value in state.items():
+            if key in stored:
+                array = numpy_helper.to_array(stored[key]).astype(np.float32)
+                state[key] = torch.from_numpy(array.copy()).reshape(value.shape)
+        self._net.load_state_dict(state)
+        self._net.eval().to(self._device)
+
+    @torch.inference_mode()
+    def run(self, reference: Array, frame: Array, alpha: float) -> Array:
+        one, two = (torch.from_numpy(np.ascontiguousarray(x))[None].to(self._device) for x in (reference, frame))
+        if self.model.descriptor.output == "frame":
+            out = self._net(one, two, torch.full((1,), alpha, device=self._device))
+        else:
+            out = self._net(one, two)
+        result: Array = out[0].float().cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def resample(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
+        height, width = plane.shape
+        d = torch.from_numpy(np.ascontiguousarray(displacement)).to(self._device)
+        d = d / torch.tensor(step, device=self._device).view(2, 1, 1)
+        d = F.interpolate(d[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+        x = torch.arange(width, device=self._device) + d[0]
+        y = torch.arange(height, device=self._device)[:, None] + d[1]
+        grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
+        source = torch.from_numpy(plane.astype(np.float32)).to(self._device)
+        # Catmull-Rom from linear look-ups, see onnxruntime.py
+        along = _second_difference(source, 1)
+        both = _second_difference(along, 0)
+        stack = torch.stack([source, along, _second_difference(source, 0), both])
+        value, along, across, both = F.grid_sample(stack[None], grid[None], "bilinear", "border", align_corners=True)[0]
+        cx, cy = _bulge(x, width), _bulge(y, height)
+        moved = value - cx * along - cy * across + cx * cy * both
+        moved = torch.where((d == 0).all(0), source, moved.round().clamp(0, peak))
+        result: NDArray[Any] = moved.cpu().numpy().astype(plane.dtype)
+        return result
+
+
+def _second_difference(plane: torch.Tensor, axis: int) -> torch.Tensor:
+    padding = (1, 1, 0, 0) if axis else (0, 0, 1, 1)
+    padded = F.pad(plane[None, None], padding, mode="replicate")[0, 0]
+    size = plane.shape[axis]
+    return padded.narrow(axis, 0, size) + padded.narrow(axis, 2, size) - 2 * plane
+
+
+def _bulge(at: torch.Tensor, size: int) -> torch.Tensor:
+    at = at.clamp(0, size - 1)
+    t = at - at.floor()
+    return t * (1 - t) * 0.5
+
+
+def _pick(device: str) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise BackendError(f"torch cannot use device {device!r} ({line}); choose --device cpu") from None
+    return chosen

@@ -1,0 +1,338 @@
+"""`magfilter IN OUT`: options into a job, signals, progress, exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import click
+
+from magfilter._version import __version__
+from magfilter.backends import BACKENDS
+from magfilter.errors import CorruptInput, MagfilterError, OptionError
+from magfilter.info import describe_job
+from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.media import EncodeOptions
+from magfilter.media.source import is_pipe
+from magfilter.media.target import part_path
+from magfilter.models import DEFAULT_MODEL, shipped_models
+from magfilter.options import MagnifyOptions
+from magfilter.pipeline import Job, Report
+from magfilter.progress import ProgressPrinter
+from magfilter.stages import THREAD_PREFIX, Stopped
+
+__all__ = ["main"]
+
+EXIT_INTERRUPTED = 130
+
+EPILOG = """
+\b
+Exit codes
+  0    done
+  1    failed: unreadable input, unwritable output, model or device not there
+  2    wrong usage
+  69   too much of the input was unreadable; what could be read was written
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; the output is whole as far as it goes
+
+\b
+Examples
+  magfilter in.mp4 out.mp4 --alpha 10
+  magfilter in.mov out.mkv -a 20 -c:v ffv1
+  ffmpeg -i in.mp4 -f nut -c:v rawvideo - | magfilter - - -f nut | ffplay -
+"""
+
+
+def _seconds(text: str | float) -> float:
+    """A time as ffmpeg takes it: 12.5, 1:30 or 0:01:30.5."""
+    digits = str(text).removeprefix("-")
+    *units, last = digits.split(":")
+    try:
+        seconds = float(last) + sum(int(unit) * 60.0**n for n, unit in enumerate(reversed(units), 1))
+    except ValueError:
+        seconds = None
+    if seconds is None or len(units) > 2:
+        raise click.BadParameter(f"{text!r} is not a time; give seconds (12.5) or [HH:]MM:SS (1:30)")
+    return -seconds if str(text).startswith("-") else seconds
+
+
+def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    out = []
+    for value in values:
+        key, sign, rest = value.partition("=")
+        if not sign or not key:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE (for example tune=film)", param=param)
+        out.append((key, rest))
+    return tuple(out)
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT", required=False)
+@click.option(
+    "-a",
+    "--alpha",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes.",
+)
+@click.option(
+    "--reference",
+    default="first",
+    show_default=True,
+    metavar="first|previous|every:SECONDS|frame:N",
+    help="The frame that motion is measured against.",
+)
+@click.option(
+    "--shot-cuts/--no-shot-cuts", default=True, show_default=True, help="Take a new reference at every shot cut."
+)
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help=f"A shipped model ({', '.join(shipped_models()) or 'none'}) or the path of an .onnx file.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="auto",
+    show_default=True,
+    help="Engine of the network. An explicit choice never falls back.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--proxy",
+    type=float,
+    default=DEFAULT_PROXY,
+    show_default=True,
+    metavar="MEGAPIXELS",
+    help="Measure motion on a copy of at most this size; 0 measures at full size.",
+)
+@click.option("-ss", "--start", type=_seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
+@click.option("-t", "--duration", type=_seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@click.option("-c:v", "--codec", "codec", help="Video encoder, by FFmpeg's name (libx264, libx265, ffv1, prores_ks …).")
+@click.option("--crf", type=float, help="Constant quality of the encoder; libx264's default here is 18.")
+@click.option("--preset", help="Speed preset of the encoder.")
+@click.option(
+    "-x",
+    "extra",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_pairs,
+    help="Further option of the encoder; repeatable.",
+)
+@click.option("--pix-fmt", help="Pixel format to encode; the input's by default.")
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    help="Container of the output, else told by the suffix; for pipes nut (the default), matroska or y4m.",
+)
+@click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")
+@click.option("-an", "no_audio", is_flag=True, help="Leave out the sound.")
+@click.option("-y", "overwrite", is_flag=True, help="Replace OUT if it exists.")
+@click.option("-n", "keep", is_flag=True, help="Never replace OUT (the default; given for scripts).")
+@click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
+@click.option(
+    "--max-error-rate",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of unreadable frames beyond which the exit code is 69.",
+)
+@click.option("--info", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Say which model, engine and encoder were chosen, and where time went."
+)
+@click.version_option(__version__, prog_name="magfilter")
+def command(source: str, target: str | None, **o: Any) -> None:
+    """Magnify the motion in video IN and write it to OUT.
+
+    Sound, subtitles, chapters, timestamps and colours are carried over. "-" is stdin or stdout.
+    """
+    if o["overwrite"] and o["keep"]:
+        raise OptionError("-y and -n contradict each other; give one")
+    options = MagnifyOptions(
+        alpha=o["alpha"],
+        model=o["model"],
+        backend=o["backend"],
+        device=o["device"],
+        reference=o["reference"],
+        shot_cuts=o["shot_cuts"],
+        proxy=o["proxy"],
+        start=o["start"],
+        duration=o["duration"],
+        encode=EncodeOptions(
+            codec=o["codec"],
+            crf=o["crf"],
+            preset=o["preset"],
+            options=o["extra"],
+            pix_fmt=o["pix_fmt"],
+            format=_format(o["format_"]),
+        ),
+        input_format=_format(o["input_format"]),
+        overwrite=o["overwrite"],
+        threads=o["threads"],
+        max_error_rate=o["max_error_rate"],
+        exclude=frozenset({"audio"}) if o["no_audio"] else frozenset(),
+    )
+    if target is None and not o["info"]:
+        raise OptionError("no output was given; write magfilter IN OUT, or add --info to look at IN only")
+    if is_pipe(source) and sys.stdin.isatty():
+        raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
+    if target is not None and is_pipe(target) and sys.stdout.isatty() and not o["info"]:
+        raise OptionError("stdout is a terminal; pipe it into a player or encoder, or name a file")
+    printer = ProgressPrinter(sys.stderr, quiet=o["quiet"], verbose=o["verbose"])
+    stop = threading.Event()
+    try:
+        with _signals(stop, target, quiet=o["quiet"]):
+            report = _work(source, target, options, printer, stop, o)
+    except Stopped:
+        report = Report(interrupted=True)
+        printer.finish(report)
+    except BrokenPipeError:
+        # Ctrl-C reaches a whole pipeline: the reader may be gone before we are.
+        raise SystemExit(EXIT_INTERRUPTED if stop.is_set() else _pipe_closed()) from None
+    except (MagfilterError, MemoryError):
+        raise
+    except Exception as error:
+        if o["verbose"]:
+            traceback.print_exc()
+        kind = type(error).__name__
+        raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
+    finally:
+        printer.clear()
+    if report.interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _work(
+    source: str,
+    target: str | None,
+    options: MagnifyOptions,
+    printer: ProgressPrinter,
+    stop: threading.Event,
+    o: dict[str, Any],
+) -> Report:
+    """Open the job, and describe or run it."""
+    with Job(source, target, options, stop=stop, dry=o["info"]) as job:
+        if o["info"]:
+            # Names that are no valid UTF-8 are shown, not choked on.
+            click.echo(describe_job(job).encode(errors="backslashreplace").decode())
+            return job.report
+        if o["verbose"]:
+            printer.line(describe_job(job))
+        printer.warn(job.warnings)  # now rather than after an hour
+        try:
+            report = job.run(printer.update)
+        except CorruptInput:
+            printer.finish(job.report)
+            raise
+        printer.finish(report)
+        return report
+
+
+def _format(name: str | None) -> str | None:
+    """y4m and mkv are what people say."""
+    return {"y4m": "yuv4mpegpipe", "mkv": "matroska"}.get(name or "", name)
+
+
+@contextmanager
+def _signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Iterator[None]:
+    """The first Ctrl-C ends the job with a whole file, the second at once."""
+    newline = "\n" if sys.stderr.isatty() else ""
+
+    def asked(number: int, _: object) -> None:
+        if stop.is_set():
+            if target is not None and not is_pipe(target):
+                part_path(target).unlink(missing_ok=True)  # the process ends without unwinding
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+        if not quiet:
+            # Not through sys.stderr, which the interrupted code may be in the middle of writing to.
+            with suppress(OSError):
+                os.write(2, f"{newline}stopping: finishing the file; Ctrl-C again to give up\n".encode())
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup has it ignored
+        wanted.append(hangup)
+    before = {number: signal.signal(number, asked) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _pipe_closed() -> int:
+    """Whoever read our output has gone; as ffmpeg and grep do, end without a word."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _open_missing_streams() -> None:
+    """Fill in standard streams that were closed (2>&-): the output must not be opened in their place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        command.main(arguments, prog_name="magfilter", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        text = " ".join(error.format_message().split()).removesuffix(".")
+        click.echo(f"magfilter: {text}; see magfilter --help", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return _pipe_closed()
+    except MagfilterError as error:
+        click.echo(f"magfilter: {_one_line(error)}", err=True)
+        return error.exit_code
+    except MemoryError:
+        click.echo("magfilter: out of memory; try --proxy 0.5, or fewer --threads", err=True)
+        return 1
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of the console script: runs the command and turns errors into exit codes."""
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    _open_missing_streams()
+    code = _run(arguments)
+    left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
+    if left and arguments is None:
+        # A thread blocked on a pipe would outlive the interpreter's clean-up, and crash in it if the pipe moved.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

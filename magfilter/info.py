@@ -1,0 +1,56 @@
+"""`--info` and `-v`: what would be done, in words."""
+
+from __future__ import annotations
+
+from magfilter._version import __version__
+from magfilter.errors import OutputError
+from magfilter.media.target import check_target
+from magfilter.pipeline import Job
+
+__all__ = ["describe_job"]
+
+
+def describe_job(job: Job) -> str:
+    """Streams, model, engine, and what the output would be; several lines of text.
+
+    Args:
+        job: open, dry or not; nothing is read from it or written.
+    """
+    magnifier, options, info = job.magnifier, job.options, job.reader.info
+    engine, model = magnifier.engine, magnifier.engine.model
+    rate = f"{float(info.rate):.6g} fps" if info.rate else "unknown rate"
+    frames = job.reader.expected_frames
+    count = f"{frames} frames" if frames else "unknown length"
+    if frames and not info.frames_exact:
+        count = "about " + count
+    lines = [
+        f"magfilter {__version__}",
+        f"input    {job.source}: {info.format}, {info.width}x{info.height} {info.pixel_format} {info.codec}, "
+        f"{rate}, {count}",
+    ]
+    for stream in info.streams:
+        use = "magnified" if stream.index == info.video else "copied if the output can hold it"
+        if stream.type in options.exclude:
+            use = "left out"
+        lines.append(f"           {stream}: {use}")
+    low, high = model.descriptor.alpha_range
+    lines += [
+        f"model    {model.path.stem} ({model.path}), exported by magfilter {model.version}, alpha {low:g} to {high:g}",
+        f"engine   {engine.name} on {engine.device}",
+        f"motion   alpha {options.alpha:g}, reference {magnifier.policy}"
+        + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
+        + (f", {magnifier.passes} passes" if magnifier.passes > 1 else ""),
+    ]
+    writer = job.writer
+    if writer is not None:
+        name = "stdout" if job.to_pipe else writer.name
+        lines.append(f"output   {name}: {writer.format}, {writer.plan.codec} {writer.plan.pix_fmt}")
+        notes = []
+        if job.dry:  # otherwise they are said by whoever runs the job
+            notes += job.warnings
+            try:
+                check_target(writer.name, job.source, options.overwrite)
+            except OutputError as error:
+                notes.append(str(error))
+        lines += [f"           warning: {note}" for note in notes]
+    return "\n".join(lines)

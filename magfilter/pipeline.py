@@ -1,0 +1,356 @@
+"""A whole job: decode, measure, render and encode, each in its own thread.
+
+The threads hand on items through short queues, so memory does not depend on the length
+of the video and the wall time approaches that of the slowest stage. Packets that are only
+copied travel in the same queues, which keeps them in order with the frames. The caller's
+thread only waits, so that signals and progress are served whatever the pipes are doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any
+
+from magfilter._version import __version__
+from magfilter.errors import CorruptInput, OptionError
+from magfilter.magnifier import Magnifier, Measured
+from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
+from magfilter.media.encoders import check_names
+from magfilter.media.source import is_pipe
+from magfilter.media.target import check_target, container_format
+from magfilter.options import MagnifyOptions
+from magfilter.stages import POLL, Lane, Stopped, patiently, start_stage
+
+__all__ = ["Job", "Progress", "Report", "magnify_video"]
+
+PATIENCE = 5.0  # seconds for a thread to notice that it is no longer needed
+PATIENCE_PIPE = 0.2  # a thread blocked on a pipe will not notice
+
+STAGES = ("decode", "measure", "render", "encode")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        frames: frames written.
+        expected: frames in all, or None if the input does not say.
+        seconds: wall time since the first frame was asked for.
+        position: seconds of the video written.
+    """
+
+    frames: int
+    expected: int | None
+    seconds: float
+    position: float | None
+
+
+@dataclass
+class Report:
+    """What a job did.
+
+    Attributes:
+        frames: frames written.
+        seconds: wall time.
+        references: reference frames taken, shot cuts included.
+        interrupted: stopped before the end on request; the output is whole as far as it goes, or
+            was not made if no frame had come.
+        lost: frames that the input should have held and did not give.
+        warnings: lines for the user.
+        stages: seconds of work in decode, measure, render and encode.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    references: int = 0
+    interrupted: bool = False
+    lost: int = 0
+    warnings: list[str] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+
+def magnify_video(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    options: MagnifyOptions | None = None,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    **changes: Any,
+) -> Report:
+    """Magnify a video file or stream into another.
+
+    Args:
+        source: path, or "-" for stdin; target: path, or "-" for stdout.
+        options: the job; further keyword arguments replace single fields of it (``alpha=20``).
+        progress: called after every written frame, in the calling thread.
+        stop: set it to end early: what was read so far is written and the output made whole.
+
+    Returns:
+        What was done.
+
+    Raises:
+        OptionError, InputError, OutputError, ModelError, BackendError: nothing is left under the target's name.
+        CorruptInput: more than `options.max_error_rate` of the input could not be read; what could was written.
+        BrokenPipeError: whoever read stdout has gone.
+    """
+    try:
+        with Job(source, target, replace(options or MagnifyOptions(), **changes), stop=stop) as job:
+            return job.run(progress)
+    except Stopped:
+        return Report(interrupted=True)
+
+
+def thread_budget(threads: int) -> tuple[int, int, int]:
+    """Threads of decoder, network and encoder.
+
+    All three get every core: they take turns rather than work at once, since each waits for
+    the one before it, and none of them spins while it waits.
+    """
+    # What a scheduler or container gave us, rather than what the machine has.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = threads or allowed or 1
+    return min(cores, 4), cores, cores
+
+
+class Job:
+    """A job that is open: input, magnifier and output are there and agree with each other.
+
+    Whatever can be refused is refused here, options first, then the output, then the input.
+
+    Args:
+        source: path, or "-" for stdin.
+        target: path, "-" for stdout, or None to look at the input only.
+        options: what to do.
+        stop: set it to end early, at any time.
+        dry: the job will not be run: nothing on disk is touched, and the target may exist.
+
+    Attributes:
+        reader, magnifier, writer: ready to run; writer is None without a target.
+        report: what `run` did so far; also there when it raises CorruptInput.
+
+    Raises:
+        OptionError, InputError, OutputError, ModelError, BackendError: as `magnify_video`.
+        Stopped: `stop` was set before the input could be opened.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str] | None,
+        options: MagnifyOptions,
+        *,
+        stop: threading.Event | None = None,
+        dry: bool = False,
+    ) -> None:
+        self.source, self.options, self.dry = os.fspath(source), options, dry
+        self.stop = stop or threading.Event()
+        self.report = Report()
+        self._decoding: threading.Thread | None = None
+        self._encoding: threading.Thread | None = None
+        name = None if target is None else os.fspath(target)
+        self.to_pipe = name is not None and is_pipe(name)
+        if name is not None:
+            check_names(options.encode)
+            container_format(name, options.encode.format)
+            if not dry:
+                check_target(name, self.source, options.overwrite)
+        decoder, network, encoder = thread_budget(options.threads)
+        self.magnifier = Magnifier(
+            options.alpha,
+            model=options.model,
+            backend=options.backend,
+            device=options.device,
+            reference=options.reference,
+            shot_cuts=options.shot_cuts,
+            proxy=options.proxy,
+            threads=network,
+        )
+        # Frame 0 is what the magnifier takes for its reference anyway, pipe or not.
+        far = self.magnifier.policy.kind == "frame" and self.magnifier.policy.number > 0
+        if far and self._is_live():
+            raise OptionError(
+                f"reference {self.magnifier.policy} must be found before the first frame is magnified, which a pipe "
+                "does not allow; use --reference first, or a file"
+            )
+        self.reader = patiently(lambda: self._open(decoder), self.stop)
+        try:
+            if far and not dry:
+                self.magnifier.set_reference(patiently(lambda: self._find_frame(decoder), self.stop))
+            self.writer = None if name is None else self._make_writer(name, encoder)
+        except BaseException:
+            self.reader.close()
+            raise
+
+    def _is_live(self) -> bool:
+        """Whether the input can be read only once: stdin, a named pipe, a device."""
+        return is_pipe(self.source) or (os.path.exists(self.source) and not os.path.isfile(self.source))
+
+    def _open(self, threads: int) -> VideoReader:
+        o = self.options
+        return VideoReader(self.source, format=o.input_format, start=o.start, duration=o.duration, threads=threads)
+
+    def _find_frame(self, threads: int) -> Frame:
+        """Frame number N of the stretch that is worked on, by a pass of its own."""
+        policy = self.magnifier.policy
+        count = 0
+        with self._open(threads) as reader:
+            for item in reader:
+                if self.stop.is_set():
+                    raise Stopped
+                if isinstance(item, Frame):
+                    if count == policy.number:
+                        return item
+                    count += 1
+        raise OptionError(f"reference {policy} lies beyond the end: the input has {count} frames, 0 to {count - 1}")
+
+    def _make_writer(self, name: str, threads: int) -> VideoWriter:
+        o = self.options
+        return VideoWriter(
+            name,
+            self.reader,
+            replace(o.encode, threads=o.encode.threads or threads),
+            overwrite=o.overwrite,
+            comment=provenance(self.magnifier),
+            exclude=o.exclude,
+            dry=self.dry,
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """Lines for the user so far, each once."""
+        written = self.writer.warnings if self.writer else []
+        return [*dict.fromkeys([*self.reader.warnings, *written])]
+
+    def run(self, progress: Callable[[Progress], None] | None = None) -> Report:
+        """Do it. The output has its name when this returns; if it raises, only after CorruptInput.
+
+        Args:
+            progress: called after every written frame, in the calling thread.
+        """
+        reader, magnifier, writer, report, stop = self.reader, self.magnifier, self.writer, self.report, self.stop
+        if writer is None or self.dry:
+            raise ValueError("this job is only to be looked at; open one with a target and without dry")
+        gone = threading.Event()  # a stage failed: everyone leaves
+        decoded, measured, magnified = Lane(gone), Lane(gone), Lane(gone)
+        news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
+        failures: list[BaseException] = []
+        spent = report.stages
+        exhausted = threading.Event()
+        started = time.perf_counter()
+
+        def decode() -> None:
+            begun = time.perf_counter()
+            for item in reader:
+                spent["decode"] += time.perf_counter() - begun
+                if stop.is_set() or not decoded.put(item):
+                    return
+                begun = time.perf_counter()
+            exhausted.set()
+
+        def measure() -> None:
+            for item in decoded:
+                if isinstance(item, Frame):
+                    begun = time.perf_counter()
+                    item = magnifier.measure(item)
+                    spent["measure"] += time.perf_counter() - begun
+                if not measured.put(item):
+                    return
+
+        def render() -> None:
+            for item in measured:
+                if isinstance(item, Measured):
+                    begun = time.perf_counter()
+                    item = magnifier.render(item)
+                    spent["render"] += time.perf_counter() - begun
+                if not magnified.put(item):
+                    return
+
+        def encode() -> None:
+            for item in magnified:
+                begun = time.perf_counter()
+                if isinstance(item, CopiedPacket):
+                    writer.copy(item)
+                else:
+                    writer.write(item)
+                    report.frames += 1
+                spent["encode"] += time.perf_counter() - begun
+                if progress and isinstance(item, Frame):
+                    now = time.perf_counter() - started
+                    news.put(Progress(report.frames, reader.expected_frames, now, item.time))
+            if gone.is_set() or (stop.is_set() and not report.frames):
+                return
+            begun = time.perf_counter()
+            writer.finish()
+            spent["encode"] += time.perf_counter() - begun
+
+        self._decoding = start_stage("decode", decode, decoded.end, failures, gone)
+        measuring = start_stage("measure", measure, measured.end, failures, gone)
+        rendering = start_stage("render", render, magnified.end, failures, gone)
+        self._encoding = start_stage("encode", encode, lambda: news.put(None), failures, gone)
+        try:
+            while self._encoding.is_alive() or not news.empty():
+                if stop.is_set():
+                    decoded.end()  # on behalf of a decoder that may be waiting for a pipe
+                with contextlib.suppress(queue.Empty):
+                    step = news.get(timeout=POLL)
+                    if step and progress:
+                        progress(step)
+        finally:
+            gone.set()
+            self._decoding.join(PATIENCE_PIPE if self._is_live() else PATIENCE)
+            measuring.join()
+            rendering.join()
+            self._encoding.join(PATIENCE_PIPE if self.to_pipe else None)
+            report.seconds = time.perf_counter() - started
+            report.references = magnifier.references
+            report.warnings = self.warnings
+        if failures:
+            raise failures[0]
+        report.interrupted = not exhausted.is_set()
+        if not report.interrupted:
+            self._judge()
+        return report
+
+    def _judge(self) -> None:
+        """Raise if more of the input was lost than is tolerated."""
+        report, reader = self.report, self.reader
+        report.lost = max(reader.missing, reader.errors)
+        total = report.frames + report.lost
+        share = report.lost / max(1, total)
+        if share > self.options.max_error_rate:
+            raise CorruptInput(
+                f"{reader.name}: {report.lost} of about {total} frames could not be read "
+                f"({share:.0%}, tolerated {self.options.max_error_rate:.0%}); what could be was written; "
+                "get the file again, or raise --max-error-rate"
+            )
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close input and output; an output that is not whole is removed. May be called again."""
+        # What a thread is still blocked in must not be closed under it: libav would crash. Such a
+        # thread only ever waits for a pipe, and there is no file to remove then.
+        if self.writer is not None and not (self._encoding and self._encoding.is_alive()):
+            self.writer.abort()
+        if not (self._decoding and self._decoding.is_alive()):
+            self.reader.close()
+
+
+def provenance(magnifier: Magnifier) -> str:
+    """The line that tells a file's next owner what was done to it."""
+    model = magnifier.engine.model.path.stem
+    reference = magnifier.policy
+    return f"motion magnified by magfilter {__version__}: alpha={magnifier.alpha:g} model={model} reference={reference}"

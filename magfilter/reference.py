@@ -1,0 +1,113 @@
+"""Which frame is the reference now.
+
+The reference is the frame that motion is measured against. A policy says when a new one
+is taken; a shot cut takes one in any case, because motion across a cut means nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import OptionError
+
+__all__ = ["CutDetector", "ReferencePolicy"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ReferencePolicy:
+    """When a new reference is taken.
+
+    Attributes:
+        kind: `first`: the first frame, for good; `previous`: the frame before; `every`: a new one
+            every `seconds`; `frame`: frame number `number`, for all frames, cuts or not.
+        seconds: for `every`, above 0.
+        number: for `frame`, counted from 0.
+    """
+
+    kind: Literal["first", "previous", "every", "frame"] = "first"
+    seconds: float = 0.0
+    number: int = 0
+
+    @staticmethod
+    def parse(text: str) -> ReferencePolicy:
+        """Read `first`, `previous`, `every:SECONDS` or `frame:N`.
+
+        Raises:
+            OptionError: if it is none of them.
+        """
+        kind, _, value = text.strip().partition(":")
+        try:
+            if text.strip() == "first":
+                return ReferencePolicy("first")
+            if text.strip() == "previous":
+                return ReferencePolicy("previous")
+            if kind == "every" and 0 < float(value.removesuffix("s")) < float("inf"):
+                return ReferencePolicy("every", seconds=float(value.removesuffix("s")))
+            if kind == "frame" and int(value) >= 0:
+                return ReferencePolicy("frame", number=int(value))
+        except ValueError:
+            pass
+        raise OptionError(
+            f"reference {text!r} is none of: first, previous, every:SECONDS (every:2), frame:N (frame:0 is the first)"
+        )
+
+    def __str__(self) -> str:
+        if self.kind == "every":
+            return f"every:{self.seconds:g}"
+        return f"frame:{self.number}" if self.kind == "frame" else self.kind
+
+    def due(self, time: float | None, since: float | None) -> bool:
+        """Whether `every` wants a new reference at `time`, the last having been taken at `since` (seconds)."""
+        if self.kind != "every" or time is None or since is None:
+            return False
+        return time - since >= self.seconds - 1e-6
+
+
+class CutDetector:
+    """Tells a shot cut from motion, on thumbnails of the luma.
+
+    A cut changes where things are and how light is distributed, all at once, and by a multiple of
+    what this shot's neighbouring frames differ by anyway. Fast motion changes the first only, a
+    flash the second. Between shots of like light the first must then be twice as large.
+    """
+
+    SIDE = 32  # thumbnails are about 32 × 32: finer detail is motion's business
+    DIFFERENCE = 0.08  # mean |difference|, full scale 1
+    HISTOGRAM = 0.25  # half the L1 distance of 16-bin histograms, 0..1
+    RATIO = 3.0  # times the running difference of the shot
+
+    def __init__(self) -> None:
+        self._last: Array | None = None
+        self._usual = 0.0
+
+    def thumbnail(self, luma: Array) -> Array:
+        """Block means, about SIDE × SIDE."""
+        height, width = luma.shape
+        by, bx = max(1, height // self.SIDE), max(1, width // self.SIDE)
+        cut = luma[: height // by * by, : width // bx * bx]
+        small: Array = cut.reshape(height // by, by, width // bx, bx).mean((1, 3), dtype=np.float32)
+        return small
+
+    def __call__(self, luma: Array) -> bool:
+        """Whether a new shot begins with this frame. Frames must come in order."""
+        small = self.thumbnail(luma)
+        last, self._last = self._last, small
+        if last is None or last.shape != small.shape:
+            return False
+        # Brightness alone (a flash, a lamp switched on) is no cut: compare about the means.
+        difference = float(np.abs((small - small.mean()) - (last - last.mean())).mean())
+        bins = [np.histogram(x, 16, (0, 1))[0] / x.size for x in (small, last)]
+        histogram = float(np.abs(bins[0] - bins[1]).sum()) / 2
+        usual = self._usual
+        cut = difference > max(self.DIFFERENCE, self.RATIO * usual) and (
+            histogram > self.HISTOGRAM or difference > 2 * self.DIFFERENCE
+        )
+        # A pan too fast to be told from cuts passes untouched, which is as well: nothing there can be magnified.
+        self._usual = 0.0 if cut else 0.8 * usual + 0.2 * difference
+        return cut

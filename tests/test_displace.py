@@ -1,0 +1,229 @@
+"""The field that moves the picture: exact where motion is known, zero where nothing moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from magfilter.displace import magnified_displacement
+
+SIZE = 48
+TOP, LEFT, SIDE = 16, 14, 12  # of the moving square
+
+
+def uniform(x: float, y: float, size: tuple[int, int] = (SIZE, SIZE)) -> np.ndarray:
+    flow = np.empty((2, *size), np.float32)
+    flow[0], flow[1] = x, y
+    return flow
+
+
+def square(x: float, y: float) -> np.ndarray:
+    """A still background and a square that moves by (x, y)."""
+    flow = np.zeros((2, SIZE, SIZE), np.float32)
+    flow[:, TOP : TOP + SIDE, LEFT : LEFT + SIDE] = np.array([x, y], np.float32)[:, None, None]
+    return flow
+
+
+def inside(shift_x: float, shift_y: float, x: np.ndarray, y: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """Whether points lie in the square when it is shifted by so much."""
+    left, top = LEFT + shift_x, TOP + shift_y
+    return (
+        (x > left - 0.5 - margin)
+        & (x < left + SIDE - 0.5 + margin)
+        & (y > top - 0.5 - margin)
+        & (y < top + SIDE - 0.5 + margin)
+    )
+
+
+def looked_at(field: np.ndarray, stride: float = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the frame every output point looks, in grid px."""
+    y, x = np.mgrid[: field.shape[1], : field.shape[2]]
+    return x + field[0] / stride, y + field[1] / stride
+
+
+@pytest.mark.parametrize("flow", [uniform(1.7, -0.4), square(2.0, 0.0), square(0.3, 5.0)])
+def test_alpha_one_is_exactly_zero(flow):
+    assert not magnified_displacement(flow, 1.0, 1).any()
+    assert not magnified_displacement(flow, 1, 2).any()
+    assert not magnified_displacement(flow, np.ones((SIZE, SIZE), np.float32), 2).any()
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 2, 10, 1000])
+def test_no_motion_is_exactly_zero(alpha):
+    field = magnified_displacement(np.zeros((2, 9, 7), np.float32), alpha, 2)
+    assert field.shape == (2, 9, 7)
+    assert field.dtype == np.float32
+    assert not field.any()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 6])
+@pytest.mark.parametrize(("alpha", "flow"), [(2, (1.0, 0.0)), (10, (0.31, -0.22)), (5, (-0.8, 0.5)), (0.5, (3.0, 1.0))])
+def test_uniform_translation_is_moved_on_by_alpha_minus_one(alpha, flow, stride):
+    field = magnified_displacement(uniform(*flow), alpha, stride)
+    edge = int(np.ceil(alpha * max(map(abs, flow)) / stride)) + 2  # what comes in from outside is anyone's guess
+    middle = field[:, edge:-edge, edge:-edge]
+    for k in (0, 1):
+        np.testing.assert_allclose(middle[k], (1 - alpha) * flow[k], rtol=1e-5, atol=1e-6)
+
+
+def test_units_are_pixels_of_the_full_picture_whatever_the_stride():
+    """The same scene seen on a grid of twice the stride gives twice the displacement."""
+    one = magnified_displacement(square(0.4, 0.2), 5, 1)
+    two = magnified_displacement(2 * square(0.4, 0.2), 5, 2)
+    assert one.any()
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("alpha", "flow"), [(10, (0.6, 0.0)), (10, (-0.5, 0.3)), (4, (1.0, 2.0)), (20, (0.0, -0.5))])
+def test_magnified_square_is_shown_where_it_belongs(alpha, flow):
+    field = magnified_displacement(square(*flow), alpha, 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    target = inside(alpha * flow[0], alpha * flow[1], x, y, margin=-1)
+    assert target.sum() > 50
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][target], (1 - alpha) * flow[k], rtol=1e-4)
+    source_x, source_y = looked_at(field)
+    assert inside(*flow, source_x[target], source_y[target], margin=1e-3).all()
+
+
+@pytest.mark.parametrize(("alpha", "flow"), [(10, (0.6, 0.0)), (10, (-0.5, 0.3)), (4, (1.0, 2.0))])
+def test_untouched_background_is_exactly_zero(alpha, flow):
+    field = magnified_displacement(square(*flow), alpha, 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    touched = inside(0, 0, x, y) | inside(*flow, x, y) | inside(alpha * flow[0], alpha * flow[1], x, y, margin=1)
+    assert not field[:, ~touched].any()
+    assert field[:, touched].any()
+
+
+@pytest.mark.parametrize(("alpha", "flow"), [(10, (0.6, 0.0)), (10, (-0.5, 0.3)), (4, (1.0, 2.0)), (30, (0.0, 0.9))])
+def test_uncovered_gap_shows_background(alpha, flow):
+    """Where the square has left, the output looks in the frame beside the square, not at it."""
+    field = magnified_displacement(square(*flow), alpha, 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    gap = inside(0, 0, x, y) & ~inside(alpha * flow[0], alpha * flow[1], x, y, margin=1)
+    assert gap.sum() > 20
+    source_x, source_y = looked_at(field)
+    assert not inside(*flow, source_x[gap], source_y[gap]).any()
+    # and near by: no farther than the gap is from its rim, mirrored
+    assert np.hypot(*field)[gap].max() <= 2 * np.hypot(SIDE, SIDE) + 2
+
+
+def test_mover_hides_the_still_background_not_the_other_way_round():
+    field = magnified_displacement(square(1.0, 0.0), 8, 1)
+    row = field[0, TOP + SIDE // 2]
+    np.testing.assert_allclose(row[LEFT + 9 : LEFT + 8 + SIDE - 1], -7, rtol=1e-4)
+
+
+def test_the_farther_thrown_of_two_movers_is_in_front():
+    flow = np.zeros((2, 20, 60), np.float32)
+    flow[0, 5:15, 5:15] = 3.0  # lands on 29..38
+    flow[0, 5:15, 26:36] = 0.4  # lands on 29.2..38.2
+    field = magnified_displacement(flow, 8, 1)
+    np.testing.assert_allclose(field[0, 7:13, 31:37], -21, rtol=1e-3)
+
+
+def test_alpha_zero_freezes():
+    """output(x) = frame(x + f(x)): the reference, wherever the flow is known."""
+    rng = np.random.default_rng(0)
+    flow = rng.normal(0, 2, (2, 12, 17)).astype(np.float32)
+    np.testing.assert_allclose(magnified_displacement(flow, 0, 1), flow, rtol=1e-6, atol=0.011)
+    np.testing.assert_array_equal(magnified_displacement(square(2, 1), 0, 1), square(2, 1))
+
+
+def test_alpha_below_one_attenuates():
+    field = magnified_displacement(square(4.0, 0.0), 0.25, 1)
+    middle = field[:, TOP + 2 : TOP + SIDE - 2, LEFT + 3 : LEFT + SIDE - 1]
+    np.testing.assert_allclose(middle[0], 3.0, rtol=1e-5)
+    assert not middle[1].any()
+
+
+def test_alpha_may_be_a_map():
+    flow = np.zeros((2, 40, 80), np.float32)
+    flow[0, 10:30, 5:25] = 0.5
+    flow[0, 10:30, 50:70] = 0.5
+    alpha = np.ones((40, 80), np.float32)
+    alpha[:, :40] = 10
+    field = magnified_displacement(flow, alpha, 1)
+    assert not field[:, :, 40:].any(), "alpha 1 leaves the second mover as it is, to the bit"
+    np.testing.assert_allclose(field[0, 12:28, 12:28], -4.5, rtol=1e-4)
+    both = magnified_displacement(flow, 10.0, 1)
+    np.testing.assert_array_equal(field[:, :, :40], both[:, :, :40])
+
+
+def test_constant_map_equals_the_number():
+    flow = square(0.7, -0.3)
+    one = magnified_displacement(flow, 6.0, 2)
+    assert one.any()
+    np.testing.assert_array_equal(magnified_displacement(flow, np.full((SIZE, SIZE), 6, np.float32), 2), one)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5)])
+@pytest.mark.parametrize("alpha", [0, 0.5, 2, 50])
+def test_degenerate_sizes_work(size, alpha):
+    rng = np.random.default_rng(1)
+    for flow in (rng.normal(0, 1, (2, *size)).astype(np.float32), uniform(0.5, 0.5, size)):
+        field = magnified_displacement(flow, alpha, 2)
+        assert field.shape == (2, *size)
+        assert field.dtype == np.float32
+        assert np.isfinite(field).all()
+
+
+def test_motion_that_leaves_the_picture_leaves_no_nonsense():
+    field = magnified_displacement(uniform(3.0, 0.0), 100, 1)  # everything lands outside
+    assert np.isfinite(field).all()
+    flow = square(5.0, 0.0)
+    field = magnified_displacement(flow, 20, 1)  # the square lands outside
+    y, x = np.mgrid[:SIZE, :SIZE]
+    gap = inside(0, 0, x, y) | inside(5, 0, x, y)
+    assert not field[:, ~gap].any()
+    source_x, source_y = looked_at(field)
+    assert not inside(5, 0, source_x[gap], source_y[gap]).any(), "no second picture of what has left"
+
+
+@pytest.mark.parametrize("alpha", [1000, 1e6])
+def test_huge_alpha_gives_finite_numbers(alpha):
+    rng = np.random.default_rng(2)
+    for scale in (1e-4, 0.1, 20):
+        field = magnified_displacement((rng.normal(0, scale, (2, 31, 44))).astype(np.float32), alpha, 2)
+        assert np.isfinite(field).all()
+
+
+def test_inputs_are_left_alone():
+    flow = square(0.5, 0.2)
+    before = flow.copy()
+    magnified_displacement(flow, 10, 1)
+    np.testing.assert_array_equal(flow, before)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_thin_things_are_not_shown_twice(width, noise):
+    """A string a grid point or two wide leaves a gap as thin as a crack, but ground lies in it."""
+    flow = np.random.default_rng(0).normal(0, 1, (2, 32, SIZE)).astype(np.float32) * np.float32(noise)
+    flow[0, :, 20 : 20 + width] += 0.5
+    field = magnified_displacement(flow, 20, 1)
+    source_x, _ = looked_at(field)
+    gap = source_x[4:-4, 20 : 20 + width]
+    assert ((gap < 20.2) | (gap > 19.8 + width)).all(), "looks beside the string, which spans 20 to 20 + width"
+    landed = source_x[4:-4, 30 : 30 + width]
+    assert ((landed > 19.9) & (landed < 20.1 + width)).all()
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])
+def test_stretched_material_has_no_holes(rate):
+    """A zoom by 1 + alpha·rate spreads the points apart; what lies between them is interpolated."""
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) - 23.5
+    field = magnified_displacement(rate * np.stack([x, y]), 10, 1)
+    share = (1 - 10) * rate / (1 + 10 * rate)
+    inner = np.s_[:, 6:-6, 6:-6]
+    error = np.abs(field - share * np.stack([x, y]))[inner]
+    assert error.max() < 0.5
+
+
+def test_attenuated_mover_is_not_shown_at_its_unattenuated_place():
+    """Nor is the ground that it hides there left showing it: that ground is filled from ahead of the mover."""
+    field = magnified_displacement(square(4.0, 0.0), 0.25, 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    reached = inside(4, 0, x, y) & ~inside(1, 0, x, y, margin=1)
+    source_x, source_y = looked_at(field)
+    assert not inside(4, 0, source_x[reached], source_y[reached]).any()

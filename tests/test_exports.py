@@ -1,0 +1,67 @@
+"""The public face: what it is called, and what importing it does not cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import magfilter
+import magfilter.media
+
+PUBLIC = {
+    "BackendError",
+    "CorruptInput",
+    "EncodeOptions",
+    "Frame",
+    "InputError",
+    "MagfilterError",
+    "Magnifier",
+    "MagnifyOptions",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "Progress",
+    "Report",
+    "VideoReader",
+    "VideoWriter",
+    "__version__",
+    "magnify_video",
+}
+
+
+def test_exported_names():
+    assert set(magfilter.__all__) == PUBLIC, "a change of the public names is a change of the API: say so in CHANGELOG"
+
+
+@pytest.mark.parametrize("module", [magfilter, magfilter.media])
+def test_exports_exist_and_are_documented(module):
+    for name in module.__all__:
+        thing = getattr(module, name)
+        assert name == "__version__" or thing.__doc__, f"{name} has no docstring"
+
+
+def test_errors_share_a_base_and_have_exit_codes():
+    codes = {
+        "InputError": 1,
+        "OutputError": 1,
+        "ModelError": 1,
+        "BackendError": 1,
+        "OptionError": 2,
+        "CorruptInput": 69,
+    }
+    for name, code in codes.items():
+        error = getattr(magfilter, name)
+        assert issubclass(error, magfilter.MagfilterError)
+        assert error.exit_code == code
+
+
+@pytest.mark.parametrize("module", ["magfilter", "magfilter.cli"])
+def test_importing_is_light(module):
+    heavy = ("torch", "cv2", "onnx", "PIL", "trainer", "export")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

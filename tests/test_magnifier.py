@@ -1,0 +1,483 @@
+"""`Magnifier`, with fake networks whose answer is known, so that its own arithmetic shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import magfilter.magnifier as module
+from magfilter.backends import open_engine
+from magfilter.errors import OptionError
+from magfilter.magnifier import Magnifier
+from magfilter.media.frame import Colour, Frame, PixelLayout, same_picture
+from magfilter.models import ModelInfo
+from magfilter.networks import DESCRIPTORS
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The default engine, for its resampler."""
+    return open_engine("warp", "onnxruntime", "cpu", 2)
+
+
+class FakeEngine:
+    """Returns what `answer(reference, frame, alpha)` says and keeps what it was given."""
+
+    name, device = "fake", "cpu"
+
+    def __init__(self, real, descriptor, answer) -> None:
+        self.real, self.answer = real, answer
+        self.model = ModelInfo(Path("fake.onnx"), descriptor, {}, "0")
+        self.seen: list[tuple[np.ndarray, np.ndarray]] = []
+        self.alphas: list[float] = []
+
+    def run(self, reference, frame, alpha):
+        self.seen.append((reference, frame))
+        self.alphas.append(alpha)
+        return self.answer(reference, frame, alpha)
+
+    def resample(self, *args):
+        return self.real.resample(*args)
+
+
+@pytest.fixture
+def fake(monkeypatch, real):
+    """fake(answer, "warp") puts a FakeEngine in place of the one a Magnifier opens."""
+
+    def install(answer, name: str = "warp", **changes) -> FakeEngine:
+        engine = FakeEngine(real, dataclasses.replace(DESCRIPTORS[name], **changes), answer)
+        monkeypatch.setattr(module, "open_engine", lambda *_: engine)
+        return engine
+
+    return install
+
+
+def constant(x: float, y: float):
+    """A flow network that sees everything move by (x, y) px of its input."""
+
+    def answer(reference, frame, alpha):
+        flow = np.empty((2, reference.shape[1] // 2, reference.shape[2] // 2), np.float32)
+        flow[0], flow[1] = x, y
+        return flow
+
+    return answer
+
+
+def patch(x: float, y: float, rows: slice, cols: slice):
+    """One that sees only the points in rows and cols of its grid move."""
+
+    def answer(reference, frame, alpha):
+        flow = np.zeros((2, reference.shape[1] // 2, reference.shape[2] // 2), np.float32)
+        flow[:, rows, cols] = np.array([x, y], np.float32)[:, None, None]
+        return flow
+
+    return answer
+
+
+def paint(reference, frame, alpha):
+    """A `frame` network that returns the frame."""
+    return frame
+
+
+def rgb(seed: int, size: tuple[int, int] = (64, 96), dtype=np.uint8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, (*size, 3)).astype(dtype)
+
+
+def yuv(seed: int, name: str, size: tuple[int, int] = (64, 96), time: float | None = None) -> Frame:
+    layout = PixelLayout.from_name(name)
+    rng = np.random.default_rng(seed)
+    planes = tuple(
+        rng.integers(0, layout.peak + 1, layout.plane_shape(k, *size)).astype(layout.dtype)
+        for k in range(layout.plane_count)
+    )
+    pts = None if time is None else round(time * 1000)
+    return Frame(planes, layout, Colour(1, 1, 1, 1), pts, Fraction(1, 1000), 40, extra="kept")
+
+
+# -- what is promised to the bit
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "gray", "gbrp", "yuva420p"])
+def test_alpha_one_returns_every_frame_untouched(fake, name):
+    engine = fake(constant(1, 1))
+    magnifier = Magnifier(1)
+    for seed in range(3):
+        frame = yuv(seed, name, (33, 47))
+        before = [plane.copy() for plane in frame.planes]
+        out = magnifier.push(frame)
+        assert same_picture(out.planes, before)
+        assert (out.pts, out.colour, out.extra) == (frame.pts, frame.colour, frame.extra)
+    assert not engine.seen
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_alpha_one_returns_arrays_untouched(fake, dtype):
+    fake(constant(1, 1))
+    magnifier = Magnifier(1.0)
+    for seed in range(2):
+        out = magnifier.push(rgb(seed, dtype=dtype))
+        assert out.dtype == dtype
+        np.testing.assert_array_equal(out, rgb(seed, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_first_frame_is_the_reference_and_untouched(fake, dtype):
+    engine = fake(constant(1, 0))
+    magnifier = Magnifier(5)
+    np.testing.assert_array_equal(magnifier.push(rgb(0, dtype=dtype)), rgb(0, dtype=dtype))
+    assert not engine.seen
+    assert magnifier.references == 1
+    assert magnifier.flow is None
+    assert not np.array_equal(magnifier.push(rgb(0, dtype=dtype)), rgb(0, dtype=dtype))
+    assert magnifier.references == 1
+    assert magnifier.flow.shape == (2, 32, 48)
+
+
+def test_no_motion_returns_the_frame_untouched(fake):
+    fake(constant(0, 0))
+    magnifier = Magnifier(50, shot_cuts=False)
+    magnifier.push(yuv(0, "yuv420p"))
+    frame = yuv(1, "yuv420p")
+    assert same_picture(magnifier.push(frame).planes, frame.planes)
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p"])
+def test_what_does_not_move_is_bit_identical(fake, name):
+    fake(patch(0.5, 0.0, slice(10, 16), slice(10, 16)))  # px 20..31, thrown 5 px
+    magnifier = Magnifier(10, shot_cuts=False)
+    magnifier.push(yuv(0, name))
+    frame = yuv(1, name)
+    out = magnifier.push(frame)
+    for before, after in zip(frame.planes, out.planes, strict=True):
+        fy, fx = 64 // before.shape[0], 96 // before.shape[1]
+        changed = before != after
+        assert changed.any()
+        moved = np.zeros_like(changed)
+        moved[14 // fy : 38 // fy, 14 // fx : 44 // fx] = True
+        assert not changed[~moved].any()
+
+
+# -- moving pixels
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("alpha", "flow", "shift"), [(3, (2, 0), (4, 0)), (5, (0.5, -1), (2, -4)), (0, (3, 1), (-3, -1))]
+)
+def test_constant_flow_shifts_the_picture_by_alpha_minus_one(fake, alpha, flow, shift, dtype):
+    fake(constant(*flow))
+    magnifier = Magnifier(alpha, shot_cuts=False)
+    magnifier.push(rgb(0, dtype=dtype))
+    frame = rgb(1, dtype=dtype)
+    out = magnifier.push(frame)
+    dx, dy = shift
+    edge = 14  # what comes in from outside is not known
+    inner = out[edge:-edge, edge:-edge]
+    wanted = frame[edge - dy : 64 - edge - dy, edge - dx : 96 - edge - dx]
+    tolerance = 1 if dtype == np.uint8 else 40  # bicubic at whole pixels, up to float32 coordinates
+    assert np.abs(inner.astype(int) - wanted).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    "name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv440p", "yuva420p", "gbrp", "gray"]
+)
+def test_all_planes_move_together(fake, name):
+    """Chroma moves by the same share of the picture as luma."""
+    fake(constant(2, -2))
+    magnifier = Magnifier(3, shot_cuts=False)  # moves by (4, -4)
+    magnifier.push(yuv(0, name))
+    frame = yuv(1, name)
+    out = magnifier.push(frame)
+    assert (out.pts, out.time_base, out.duration, out.colour, out.extra) == (
+        None,
+        Fraction(1, 1000),
+        40,
+        frame.colour,
+        "kept",
+    )
+    for before, after in zip(frame.planes, out.planes, strict=True):
+        fy, fx = 64 // before.shape[0], 96 // before.shape[1]
+        dx, dy, edge = 4 // fx, -4 // fy, 8
+        height, width = before.shape
+        inner = after[edge:-edge, edge:-edge].astype(int)
+        wanted = before[edge - dy : height - edge - dy, edge - dx : width - edge - dx].astype(int)
+        assert np.abs(inner - wanted).max() <= 2 if frame.layout.depth == 8 else 4
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "gray", "gbrp"])
+@pytest.mark.parametrize("size", [(33, 47), (1, 1), (1, 64), (63, 2), (3, 5), (101, 64)])
+@pytest.mark.parametrize("proxy", [0, 0.0005])
+def test_odd_sizes_work(fake, name, size, proxy):
+    engine = fake(constant(0.7, -0.4))
+    magnifier = Magnifier(6, shot_cuts=False, proxy=proxy)
+    for seed in range(2):
+        frame = yuv(seed, name, size)
+        out = magnifier.push(frame)
+        out.check()
+        assert [p.shape for p in out.planes] == [p.shape for p in frame.planes]
+    for image in engine.seen[0]:
+        assert image.shape[1] % 64 == 0
+        assert image.shape[2] % 64 == 0
+
+
+def test_odd_pictures_move_as_even_ones_do(fake):
+    """The grid reaches beyond an odd picture's edge without stretching it."""
+    fake(constant(2, 0))
+    magnifier = Magnifier(3, shot_cuts=False)
+    magnifier.push(rgb(0, (41, 67)))
+    out = magnifier.push(rgb(1, (41, 67)))
+    assert np.abs(out[:, 12:-1].astype(int) - rgb(1, (41, 67))[:, 8:-5]).max() <= 1
+
+
+# -- what the network sees
+
+
+def test_network_sees_luma_padded_by_repeating_the_border(fake):
+    engine = fake(constant(0, 0))
+    magnifier = Magnifier(2, shot_cuts=False)
+    first, second = yuv(0, "gray", (50, 70)), yuv(1, "gray", (50, 70))
+    magnifier.push(first)
+    magnifier.push(second)
+    for image, frame in zip(engine.seen[0], (first, second), strict=True):
+        assert image.shape == (1, 64, 128)
+        assert image.dtype == np.float32
+        plane = image[0, :50, :70] * 255 if frame.colour.range == 2 else image[0, :50, :70] * 219 + 16
+        np.testing.assert_allclose(plane, frame.planes[0], atol=0.01)
+        np.testing.assert_array_equal(image[0, :, 70:], np.repeat(image[0, :, 69:70], 58, 1))
+        np.testing.assert_array_equal(image[0, 50:], np.repeat(image[0, 49:50], 14, 0))
+
+
+def test_proxy_reduces_what_the_network_sees_and_scales_its_flow_back(fake):
+    engine = fake(constant(1, 0))
+    magnifier = Magnifier(3, shot_cuts=False, proxy=0.01)  # 256 × 192 px are 0.049 megapixels: blocks of 3
+    first = rgb(0, (192, 256))
+    magnifier.push(first)
+    out = magnifier.push(rgb(1, (192, 256)))
+    seen = engine.seen[0][0]
+    assert seen.shape == (1, 64, 128)
+    light = first.astype(np.float64) @ [0.2126, 0.7152, 0.0722] / 255
+    block = light[30:33, 60:63].mean()
+    assert abs(float(seen[0, 10, 20]) - block) < 0.02  # the matrix may be BT.601's
+    np.testing.assert_array_equal(magnifier.flow, np.broadcast_to([[[3.0]], [[0.0]]], (2, 32, 43)))
+    inner = out[20:-20, 40:-20]
+    assert np.abs(inner.astype(int) - rgb(1, (192, 256))[20:-20, 34:-26]).max() <= 1, "moves by (3 − 1) · 3 = 6 px"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shape"), [(0, (512, 576)), (1.0, (512, 576)), (0.29, (256, 320)), (0.05, (192, 192))]
+)
+def test_proxy_is_a_bound_in_megapixels_and_zero_is_full_size(fake, proxy, shape):
+    engine = fake(constant(0, 0))
+    magnifier = Magnifier(3, shot_cuts=False, proxy=proxy)
+    for seed in range(2):
+        magnifier.push(yuv(seed, "gray", (512, 576)))
+    assert engine.seen[0][0].shape[1:] == shape
+
+
+def test_block_means_are_means_of_blocks():
+    image = np.random.default_rng(0).random((2, 12, 15), np.float32)
+    wanted = image.reshape(2, 4, 3, 5, 3).mean((2, 4))
+    np.testing.assert_allclose(module._block_means(image, 3), wanted, rtol=1e-5)
+    assert module._block_means(image, 4).shape == (2, 3, 4)
+
+
+# -- sizes, reset, references
+
+
+def test_a_change_of_size_is_refused_with_both_sizes(fake):
+    fake(constant(0, 0))
+    for alpha in (1, 5):
+        magnifier = Magnifier(alpha)
+        magnifier.push(rgb(0, (64, 96)))
+        with pytest.raises(ValueError, match=r"96x64.*80x48.*reset"):
+            magnifier.push(rgb(0, (48, 80)))
+
+
+def test_reset_forgets_reference_and_size(fake):
+    engine = fake(constant(1, 0))
+    magnifier = Magnifier(5)
+    magnifier.push(rgb(0))
+    magnifier.push(rgb(0))
+    assert magnifier.flow is not None
+    magnifier.reset()
+    assert magnifier.flow is None
+    np.testing.assert_array_equal(magnifier.push(rgb(1, (48, 80))), rgb(1, (48, 80)))
+    assert magnifier.references == 2
+    magnifier.push(rgb(1, (48, 80)))
+    assert len(engine.seen) == 2
+
+
+def test_set_reference_is_what_the_first_frame_is_measured_against(fake):
+    engine = fake(constant(1, 0))
+    magnifier = Magnifier(5, reference="frame:7")
+    magnifier.set_reference(yuv(7, "gray"))
+    for seed in (0, 1, 7):
+        magnifier.push(yuv(seed, "gray"))
+    assert magnifier.references == 1
+    assert len(engine.seen) == 3
+    wanted = magnifier._see(yuv(7, "gray"))
+    assert all(np.array_equal(reference, wanted) for reference, _ in engine.seen)
+
+
+def test_set_reference_takes_arrays_and_fixes_the_size(fake):
+    fake(constant(1, 0))
+    magnifier = Magnifier(5)
+    magnifier.set_reference(rgb(0, (64, 96)))
+    with pytest.raises(ValueError, match="96x64"):
+        magnifier.push(rgb(0, (32, 32)))
+
+
+def references(engine, magnifier, frames) -> list[int | None]:
+    """For every frame the index of the frame it was measured against, None if it became a reference."""
+    out = []
+    views = [magnifier._see(frame) for frame in frames]
+    for frame in frames:
+        calls = len(engine.seen)
+        magnifier.push(frame)
+        if len(engine.seen) == calls:
+            out.append(None)
+        else:
+            out.append(next(k for k, view in enumerate(views) if np.array_equal(view, engine.seen[-1][0])))
+    return out
+
+
+def test_first_measures_against_the_first(fake):
+    engine = fake(constant(0, 0))
+    frames = [yuv(k, "gray", time=0.5 * k) for k in range(4)]
+    assert references(engine, Magnifier(5, shot_cuts=False), frames) == [None, 0, 0, 0]
+
+
+def test_previous_measures_against_the_frame_before(fake):
+    engine = fake(constant(0, 0))
+    frames = [yuv(k, "gray", time=0.5 * k) for k in range(4)]
+    magnifier = Magnifier(5, reference="previous", shot_cuts=False)
+    assert references(engine, magnifier, frames) == [None, 0, 1, 2]
+
+
+def test_every_takes_a_new_reference_by_the_clock(fake):
+    engine = fake(constant(0, 0))
+    frames = [yuv(k, "gray", time=time) for k, time in enumerate([3.0, 3.5, 4.0, 4.1, 4.9, 5.2, 6.0])]
+    magnifier = Magnifier(5, reference="every:1", shot_cuts=False)
+    assert references(engine, magnifier, frames) == [None, 0, None, 2, 2, None, 5]
+    assert magnifier.references == 3
+
+
+def test_a_shot_cut_takes_a_new_reference_unless_told_not_to(fake):
+    y, x = np.mgrid[:64, :96]
+    one, two = (np.clip(127 + 120 * np.sin(wave), 0, 255).astype(np.uint8) for wave in (x / 20, y / 9 + 1))
+    frames = [yuv(0, "gray").replace(planes=(plane,)) for plane in (one, one, two, two)]
+    for plane, frame in zip((one, one, two, two), frames, strict=True):
+        assert np.array_equal(frame.planes[0], plane)
+    engine = fake(constant(0, 0))
+    assert references(engine, Magnifier(5), frames) == [None, 0, None, 2]
+    engine = fake(constant(0, 0))
+    assert references(engine, Magnifier(5, shot_cuts=False), frames) == [None, 0, 0, 0]
+    engine = fake(constant(0, 0))
+    assert references(engine, Magnifier(5, reference="frame:0"), frames) == [None, 0, 0, 0]
+
+
+# -- networks that paint
+
+
+@pytest.mark.parametrize(
+    ("alpha", "passes"),
+    [(1.5, [1.5]), (4, [4]), (16, [16]), (64, [8, 8]), (256, [16, 16]), (1000, [10, 10, 10])],
+)
+def test_alpha_beyond_the_trained_range_takes_equal_passes_against_one_reference(fake, alpha, passes):
+    engine = fake(paint, "unet")
+    magnifier = Magnifier(alpha, shot_cuts=False)
+    magnifier.push(rgb(0))
+    magnifier.push(rgb(1))
+    np.testing.assert_allclose(engine.alphas, passes, rtol=1e-6)
+    assert magnifier.passes == len(passes)
+    assert all(np.array_equal(reference, engine.seen[0][0]) for reference, _ in engine.seen)
+
+
+def test_each_pass_goes_on_from_the_one_before(fake):
+    engine = fake(lambda reference, frame, alpha: frame * 0.5, "unet")
+    magnifier = Magnifier(64, shot_cuts=False)
+    magnifier.push(rgb(0))
+    out = magnifier.push(rgb(1))
+    np.testing.assert_allclose(engine.seen[1][1], engine.seen[0][1] * 0.5)
+    assert np.abs(out.astype(float) - rgb(1) * 0.25).max() <= 0.51
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 0.99])
+def test_alpha_below_the_trained_range_is_refused_naming_the_way_out(fake, alpha):
+    fake(paint, "unet")
+    with pytest.raises(OptionError, match=r"1 to 16.*--model warp"):
+        Magnifier(alpha)
+
+
+def test_alpha_one_is_the_identity_with_a_painting_network_too(fake):
+    engine = fake(paint, "unet")
+    magnifier = Magnifier(1)
+    for seed in range(2):
+        np.testing.assert_array_equal(magnifier.push(rgb(seed)), rgb(seed))
+    assert not engine.seen
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 47), (1, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_painted_frame_comes_back_in_size_depth_and_colour(fake, size, dtype):
+    """The network that returns its input gives the input: conversion there and back loses nothing."""
+    engine = fake(paint, "unet")
+    magnifier = Magnifier(4, shot_cuts=False, proxy=0.0001)
+    magnifier.push(rgb(0, size, dtype))
+    out = magnifier.push(rgb(1, size, dtype))
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(out, rgb(1, size, dtype))
+    assert engine.seen[0][0].shape == (3, -(-size[0] // 16) * 16, -(-size[1] // 16) * 16), "no proxy for painters"
+
+
+# -- options
+
+
+@pytest.mark.parametrize("alpha", [-1, float("nan"), float("inf"), "10", None])
+def test_alpha_that_is_no_number_of_0_or_more_is_refused(alpha):
+    with pytest.raises(OptionError, match="alpha"):
+        Magnifier(alpha)
+
+
+@pytest.mark.parametrize("proxy", [-1, float("nan"), float("inf")])
+def test_proxy_that_is_no_size_is_refused(proxy):
+    with pytest.raises(OptionError, match="proxy"):
+        Magnifier(2, proxy=proxy)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)],
+    ids=["no colour", "opacity", "float"],
+)
+def test_arrays_of_another_shape_or_type_are_refused_with_what_they_are(fake, array):
+    fake(constant(0, 0))
+    with pytest.raises(ValueError, match=r"\(H, W, 3\).*shape"):
+        Magnifier(2).push(array)
+
+
+# -- the real thing
+
+
+def test_shipped_network_moves_a_known_translation_on():
+    """End to end, no fakes: a texture that moves by (0.5, 0) px moves on by alpha."""
+    y, x = np.mgrid[:128, :160].astype(np.float64)
+
+    def picture(shift: float) -> np.ndarray:
+        wave = np.sin((x - shift) / 3.1 + y / 9) + np.sin((x - shift) / 5 - y / 4) + np.sin((x - shift) / 7.3 + y / 5)
+        return np.repeat(np.rint(127 + 35 * wave)[..., None], 3, 2).astype(np.uint8)
+
+    magnifier = Magnifier(6, backend="onnxruntime", device="cpu", threads=1)
+    magnifier.push(picture(0))
+    out = magnifier.push(picture(0.5))
+    inner = np.s_[24:-24, 24:-24]
+    flow = magnifier.flow[:, 12:-12, 12:-12]
+    assert abs(float(np.median(flow[0])) - 0.5) < 0.1
+    assert abs(float(np.median(flow[1]))) < 0.1
+    error = np.abs(out[inner].astype(int) - picture(3.0)[inner]).mean()
+    unmagnified = np.abs(picture(0.5)[inner].astype(int) - picture(3.0)[inner]).mean()
+    assert error < 0.6 * unmagnified

@@ -1,0 +1,131 @@
+"""When a new reference is taken: policies, and cuts told from motion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from magfilter.errors import OptionError
+from magfilter.reference import CutDetector, ReferencePolicy
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("first", ReferencePolicy("first")),
+        ("previous", ReferencePolicy("previous")),
+        (" previous ", ReferencePolicy("previous")),
+        ("every:2", ReferencePolicy("every", seconds=2.0)),
+        ("every:0.5s", ReferencePolicy("every", seconds=0.5)),
+        ("frame:0", ReferencePolicy("frame", number=0)),
+        ("frame:12", ReferencePolicy("frame", number=12)),
+    ],
+)
+def test_every_form_is_read_and_written_back(text, policy):
+    assert ReferencePolicy.parse(text) == policy
+    assert ReferencePolicy.parse(str(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "last", "First", "first:1", "previous:1", "every", "every:", "every:0", "every:-1", "every:nan",
+        "every:inf", "every:x", "frame", "frame:", "frame:-1", "frame:1.5", "frame:x",
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused_with_the_forms_named(text):
+    with pytest.raises(OptionError) as error:
+        ReferencePolicy.parse(text)
+    message = str(error.value)
+    assert repr(text) in message
+    for form in ("first", "previous", "every:SECONDS", "frame:N"):
+        assert form in message
+    assert "\n" not in message
+
+
+def test_every_is_due_after_its_seconds_and_not_before():
+    policy = ReferencePolicy.parse("every:2")
+    assert not policy.due(3.9, 2.0)
+    assert policy.due(4.0, 2.0)
+    assert policy.due(4.0 - 1e-9, 2.0), "a rounding error in a timestamp delays no reference by a frame"
+    assert not policy.due(None, 2.0)
+    assert not policy.due(4.0, None)
+
+
+@pytest.mark.parametrize("text", ["first", "previous", "frame:3"])
+def test_other_policies_are_never_due_by_time(text):
+    assert not ReferencePolicy.parse(text).due(1e9, 0.0)
+
+
+def scene(seed: int, height: int = 180, width: int = 320) -> np.ndarray:
+    """A smooth random picture in 0..1, with its own share of dark and light; twice as wide, to pan in."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, : 2 * width].astype(np.float32)
+    picture = np.zeros((height, 2 * width), np.float32)
+    for _ in range(12):
+        kx, ky = rng.normal(0, 0.05, 2)
+        picture += np.sin(kx * x + ky * y + rng.uniform(0, 7)).astype(np.float32)
+    picture = (picture - picture.min()) / np.ptp(picture)
+    return picture ** rng.uniform(0.5, 2)
+
+
+def cuts(frames) -> list[int]:
+    detector = CutDetector()
+    return [k for k, frame in enumerate(frames) if detector(np.ascontiguousarray(frame, np.float32))]
+
+
+def test_noise_is_no_cut():
+    rng = np.random.default_rng(0)
+    still = scene(1)[:, :320]
+    assert cuts(still + rng.normal(0, 0.05, still.shape) for _ in range(12)) == []
+
+
+@pytest.mark.parametrize("speed", [3, 12])
+def test_a_fast_pan_is_no_cut(speed):
+    """12 px of 320 a frame: at 25 frames a second the picture's width in a second."""
+    for seed in range(6):
+        wide = scene(seed)
+        assert cuts(wide[:, k * speed : k * speed + 320] for k in range(min(13, 320 // speed))) == []
+
+
+def test_a_flash_is_no_cut():
+    still = scene(2)[:, :320]
+    frames = [np.clip(still + (0.4 if k in (3, 4) else 0), 0, 1.4) for k in range(8)]
+    assert cuts(frames) == []
+
+
+def test_a_cut_between_two_pictures_is_found_once():
+    found = 0
+    for seed in range(8):
+        one, two = scene(seed)[:, :320], scene(seed + 100)[:, :320]
+        where = cuts([one] * 4 + [two] * 4)
+        assert where in ([4], []), where
+        found += where == [4]
+    assert found >= 7, f"{found} of 8 cuts"
+
+
+def test_a_cut_out_of_noise_is_found():
+    rng = np.random.default_rng(0)
+    one, two = scene(1)[:, :320], 1 - scene(1)[:, :320] ** 2
+    frames = [np.clip(p + rng.normal(0, 0.03, p.shape), 0, 1) for p in [one] * 5 + [two] * 5]
+    assert cuts(frames) == [5]
+
+
+def test_two_cuts_in_a_row_are_both_found():
+    a, b = scene(1)[:, :320], 1 - scene(1)[:, :320]
+    assert cuts([a, a, b, a, a]) == [2, 3]
+
+
+def test_the_first_frame_and_a_change_of_size_are_no_cuts():
+    assert cuts([scene(1)]) == []
+    assert cuts([scene(1)[:, :320], scene(3)[:100, :200]]) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (31, 33), (1080, 7)])
+def test_any_size_has_a_thumbnail(size):
+    rng = np.random.default_rng(0)
+    luma = rng.random(size, np.float32)
+    small = CutDetector().thumbnail(luma)
+    assert min(small.shape) >= 1
+    assert max(small.shape) < 2 * CutDetector.SIDE + 1
+    assert abs(float(small.mean()) - float(luma.mean())) < 0.05
