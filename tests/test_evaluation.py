@@ -288,7 +288,7 @@ def test_backward_warp_moves_by_what_is_missing():
 
 def test_methods_by_name():
     assert methods.method("copy") is methods.copy
-    assert {"copy", "warp-dis", "flow-dis", "model"} <= set(methods.METHODS)
+    assert {"copy", "warp-dis", "model"} <= set(methods.METHODS)
     with pytest.raises(ValueError, match="Unknown method 'x'"):
         methods.method("x")
     with pytest.raises(ValueError, match="model:NAME"):

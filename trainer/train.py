@@ -9,7 +9,7 @@ turns the checkpoint's averaged weights into a model that the filter loads.
 
 What a step does
     warp   layered scenes with exact flow (relative end-point error at every scale); after
-           `--scenes-only` of the time also real clips (photometric consistency, smoothness,
+           a quarter of the time also real clips (photometric consistency, smoothness,
            occlusion by the forward-backward check), which teach what scenes cannot.
     unet   layered scenes with the exact magnified frame (L1). The paper's flow loss on real
            clips belongs here, beside `photometric`, and is issue 2/5.

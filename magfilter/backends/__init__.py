@@ -20,7 +20,7 @@ BACKENDS = ("auto", "onnxruntime", "torch")
 
 
 class Engine(Protocol):
-    """One loaded network on one device. Not for use from two threads at once.
+    """One loaded network on one device. One thread may call `run` while another calls `resample`.
 
     Attributes:
         name: of the backend.

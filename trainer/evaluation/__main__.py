@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("table", choices=[*TABLES, "all"])
-    parser.add_argument("--method", required=True, help="copy, warp-dis, flow-dis or model:NAME_OR_PATH")
+    parser.add_argument("--method", required=True, help="copy, warp-dis or model:NAME_OR_PATH")
     parser.add_argument("--quick", action="store_true", help="24 pairs, 20 scenes, fewer factors")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     parser.add_argument("--flow", nargs="+", choices=sorted(ESTIMATORS), default=["dis", "spynet"], help="for real")

@@ -79,7 +79,6 @@ def _model(name: str) -> Method:
 METHODS: dict[str, Callable[[str], Method]] = {
     "copy": lambda _: copy,
     "warp-dis": lambda _: warp_by_flow(dis),
-    "flow-dis": lambda _: warp_by_flow(dis),
     "model": _model,
 }
 
