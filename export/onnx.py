@@ -25,30 +25,31 @@ from torch import Tensor, nn
 from magfilter import __version__
 from magfilter.networks.build import build_network
 from magfilter.networks.descriptor import DESCRIPTORS
+from trainer.checkpoint import HALF_FROM, fill, halved, load_weights, training_record
 
 __all__ = ["PARITY", "export_checkpoint", "export_network", "export_resampler", "load_checkpoint", "parity"]
 
 OPSET = 20
 PARITY = 1e-4  # largest difference allowed between torch and ONNX Runtime, in units of the output
-HALF_FROM = 64  # values; smaller constants stay as they are
 
 
 def load_checkpoint(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The averaged weights of a training checkpoint, in evaluation mode, and its training record.
+    """The averaged weights of a training run, in evaluation mode, and their training record.
+
+    Args:
+        path: a run's folder, one of its checkpoints, or a file of weights: see `trainer.checkpoint.load_weights`.
 
     Raises:
-        ValueError: if the file is not a checkpoint of `python -m trainer train`.
+        ValueError: if it is none of these, or does not say which network it is of.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        settings = state["settings"]
-        net = build_network(settings["network"], settings["width"])
-        net.load_state_dict(state["averaged"])
-        record = {**settings, "steps": state["step"], "minutes_spent": round(state["elapsed"] / 60, 1)}
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such checkpoint; train one with `python -m trainer train`") from None
-    except Exception as error:  # unpickling raises whatever it likes
-        raise ValueError(f"{path}: not a checkpoint of `python -m trainer train` ({error})") from None
+    weights, metadata = load_weights(path)
+    record = training_record(metadata)
+    name = record.get("network")
+    if name not in DESCRIPTORS:
+        raise ValueError(f"{path}: not a checkpoint of `python -m trainer train`: its header names network {name!r}.")
+    record.setdefault("width", 0)
+    net = build_network(name, record["width"])
+    fill(net, weights, path)
     return net.eval(), record
 
 
@@ -78,8 +79,7 @@ def export_network(net: nn.Module, name: str, target: Path, record: dict[str, An
     descriptor = DESCRIPTORS[name]
     with torch.no_grad():
         for value in net.state_dict().values():
-            if value.dtype == torch.float32 and value.numel() >= HALF_FROM:
-                value.copy_(value.half().float())
+            value.copy_(halved(value))
     rows, cols = torch.export.Dim("rows", min=1, max=512), torch.export.Dim("cols", min=1, max=512)
     m = descriptor.pad_multiple
     dynamic: dict[str, Any] = {key: {2: m * rows, 3: m * cols} for key in ("reference", "frame")}

@@ -9,12 +9,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import click
 
 from magfilter._version import __version__
+from magfilter.adaptation import ADAPT_MINUTES, Interrupted, adapted_model
 from magfilter.backends import BACKENDS
 from magfilter.errors import CorruptInput, MagfilterError, OptionError
 from magfilter.info import describe_job
@@ -118,6 +120,13 @@ def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) ->
     metavar="MEGAPIXELS",
     help="Measure motion on a copy of at most this size; 0 measures at full size.",
 )
+@click.option(
+    "--adapt",
+    is_flag=True,
+    help="Fit the network to this clip first, for --adapt-minutes; kept only if better on held-out frames. "
+    "Needs a checkout with the train extra.",
+)
+@click.option("--adapt-minutes", type=float, default=ADAPT_MINUTES, show_default=True, help="How long --adapt trains.")
 @click.option("-ss", "--start", type=_seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
 @click.option("-t", "--duration", type=_seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
 @click.option("-c:v", "--codec", "codec", help="Video encoder, by FFmpeg's name (libx264, libx265, ffv1, prores_ks …).")
@@ -193,6 +202,15 @@ def command(source: str, target: str | None, **o: Any) -> None:
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
     if target is not None and is_pipe(target) and sys.stdout.isatty() and not o["info"]:
         raise OptionError("stdout is a terminal; pipe it into a player or encoder, or name a file")
+    with ExitStack() as held:
+        if o["adapt"] and not o["info"]:
+            adapted = adapted_model(source, options, o["adapt_minutes"], quiet=o["quiet"])
+            options = replace(options, model=held.enter_context(adapted))
+        _run_job(source, target, options, o)
+
+
+def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[str, Any]) -> None:
+    """The job itself, under signals; failures become exceptions with an exit code."""
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"], verbose=o["verbose"])
     stop = threading.Event()
     try:
@@ -306,7 +324,7 @@ def _run(arguments: list[str] | None) -> int:
         text = " ".join(error.format_message().split()).removesuffix(".")
         click.echo(f"magfilter: {text}; see magfilter --help", err=True)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, Interrupted):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()

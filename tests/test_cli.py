@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from clips import Clips, cut, picture
 
 from magfilter import Frame, VideoReader, __version__
 from magfilter.cli import main
+from magfilter.models import find_model
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ROOT / "magfilter/models/resample.onnx"  # a sound ONNX file that is no model
@@ -633,3 +635,64 @@ def test_ctrl_c_while_nobody_reads(clips, tmp_path):
     assert process.wait(5) == 130
     process.stdout.close()
     process.stderr.close()
+
+
+# --- adaptation -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """A stand-in for the training part, which needs torch: says what it was asked for, writes the shipped model."""
+    asked: dict[str, object] = {"interrupted": False}
+
+    def adapt(clip, out, **options):
+        asked.update(options, clip=clip, out=out)
+        sys.stderr.write("loss before and after\n")
+        if clip.name == "bad.mp4":
+            raise ValueError(f"{clip}: adaptation needs at least two frames, this has 1.")
+        shutil.copy(find_model("warp"), out)
+        return types.SimpleNamespace(interrupted=asked["interrupted"])
+
+    monkeypatch.setitem(sys.modules, "trainer.adapt", types.SimpleNamespace(adapt=adapt))
+    return asked
+
+
+def test_adapt_from_a_pipe_is_refused(run, training, monkeypatch):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    code, _, err = run("-", "out.mkv", "--adapt")
+    assert code == 2
+    assert "--adapt reads the clip twice" in err
+
+
+def test_adapt_without_the_training_part_names_the_fix(run, clips, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trainer.adapt", None)  # what Python leaves for a module that must not be found
+    code, _, err = run(clips("in.mp4", frames=3), "out.mkv", "--adapt")
+    assert code == 1
+    assert 'pip install -e ".[train]"' in err
+    assert not Path("out.mkv").exists()
+
+
+def test_adapt_trains_on_the_part_asked_for_then_filters_with_the_result(run, clips, training):
+    source = clips("in.mp4", frames=6)
+    code, _, err = run(source, "out.mkv", "--adapt", "--adapt-minutes", "0.5", "-t", "0.2", "-v")
+    assert code == 0
+    assert training["minutes"] == 0.5
+    assert training["duration"] == 0.2
+    assert "loss before and after" in err
+    assert str(training["out"]) in err  # -v names the model in use
+    assert not training["out"].exists()  # and it is gone when it has served
+    assert Path("out.mkv").exists()
+
+
+def test_adapt_is_quiet_when_asked_and_fails_in_one_line(run, clips, training):
+    source = Path(clips("bad.mp4", frames=3))
+    code, _, err = run(source, "out.mkv", "--adapt", "-q")
+    assert code == 1
+    assert err.strip() == f"magfilter: {source}: adaptation needs at least two frames, this has 1."
+
+
+def test_interrupted_adaptation_writes_nothing(run, clips, training):
+    training["interrupted"] = True
+    code, _, _ = run(clips("in.mp4", frames=3), "out.mkv", "--adapt")
+    assert code == 130
+    assert not Path("out.mkv").exists()

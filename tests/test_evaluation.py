@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 cv2 = pytest.importorskip("cv2", reason="the evaluation needs OpenCV: pip install -e .[test]")
+pytest.importorskip("torch", reason="the evaluation's flow networks need torch: pip install -e .[train]")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # trainer/ is not part of the wheel
 
 from trainer.evaluation import estimators, methods, pairs, protocol, slices  # noqa: E402
@@ -17,7 +18,7 @@ from trainer.evaluation.__main__ import main  # noqa: E402
 
 FLOW = estimators.SHARED / "data/eval/flow"
 needs_shared = pytest.mark.skipif(
-    not (FLOW.is_dir() and estimators.SPYNET_WEIGHTS.is_file()),
+    not (FLOW.is_dir() and (estimators.SHARED / "data/weights/spynet_reds4.pth").is_file()),
     reason=f"needs the project's data in {estimators.SHARED} (or MAGFILTER_SHARED)",
 )
 
@@ -101,32 +102,31 @@ def test_dis_measures_a_known_shift():
 
 
 def test_unknown_estimator_names_the_known():
-    with pytest.raises(ValueError, match=r"'raft'.*dis, spynet"):
-        estimators.estimator("raft")
+    with pytest.raises(ValueError, match=r"'pwc'.*dis, .*spynet"):
+        estimators.estimator("pwc")
 
 
 def test_spynet_without_weights_says_where_it_looked(tmp_path):
-    pytest.importorskip("torch")
-    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        estimators.spynet(tmp_path / "none.pth")
+    with pytest.raises(ValueError, match=r"none\.pth"):
+        estimators.estimator(f"spynet:{tmp_path / 'none.pth'}")
 
 
 def test_spynet_keeps_the_size_of_any_picture(tmp_path):
-    torch = pytest.importorskip("torch")
-    from trainer.evaluation.spynet import SPyNet
+    import torch
+
+    from trainer.flow.spynet import SPyNet
 
     network = SPyNet()
     for parameter in network.parameters():
         parameter.data.zero_()
     torch.save(network.state_dict(), tmp_path / "zero.pth")
-    flow = estimators.spynet(tmp_path / "zero.pth")(texture(0, (50, 71)), texture(0, (50, 71)))
+    flow = estimators.estimator(f"spynet:{tmp_path / 'zero.pth'}")(texture(0, (50, 71)), texture(0, (50, 71)))
     assert flow.shape == (50, 71, 2)
     assert not flow.any()
 
 
 @needs_shared
 def test_spynet_on_rubberwhale():
-    pytest.importorskip("torch")
     a, b = (pairs.read_image(FLOW / f"RubberWhale_frame{n}.png") for n in (10, 11))
     raw = (FLOW / "RubberWhale_flow10.flo").read_bytes()
     width, height = np.frombuffer(raw, np.int32, 2, 4)

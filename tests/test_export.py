@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import pickle
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export needs torch: pip install -e .[train]")
 onnx = pytest.importorskip("onnx", reason="the export needs onnx: pip install -e .[train]")
 pytest.importorskip("onnxscript", reason="the export needs onnxscript: pip install -e .[train]")
+pytest.importorskip("safetensors", reason="the export needs safetensors: pip install -e .[train]")
 import onnxruntime as ort  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # export/ is not part of the wheel
@@ -30,7 +29,7 @@ from magfilter.networks import DESCRIPTORS  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
 from magfilter.networks.unet import UNet  # noqa: E402
 from magfilter.networks.warp import WarpNet  # noqa: E402
-from trainer.train import Settings  # noqa: E402
+from trainer.checkpoint import save_checkpoint, save_weights  # noqa: E402
 
 RECORD = {"network": "warp", "width": 4, "steps": 3}
 
@@ -189,76 +188,109 @@ def test_parity_measures_the_difference(unet):
 # -- checkpoints
 
 
-def checkpoint(path: Path, network: str = "unet", width: int = 4, **changes) -> dict:
-    net = shaken(build_network(network, width))
-    state = {
-        "settings": dataclasses.asdict(Settings(network=network, width=width)),
-        "net": net.state_dict(),
-        "averaged": {
-            key: value + 1 if value.dtype.is_floating_point else value for key, value in net.state_dict().items()
-        },
-        "optimiser": {},
-        "step": 12,
-        "elapsed": 90.0,
-    } | changes
-    torch.save(state, path)
-    return state
+def checkpoint(run: Path, network: str = "unet", width: int = 4, header: dict | None = None) -> dict:
+    """A run's folder as the trainer leaves it; returns the averaged weights."""
+    net = shaken(build_network(network, width)).state_dict()
+    averaged = {key: value + 1 if value.dtype.is_floating_point else value for key, value in net.items()}
+    metadata = {
+        "network": network,
+        "width": str(width),
+        "steps": "12",
+        "minutes": "1.5",
+        "settings": json.dumps({"network": network, "width": width, "batch": 8, "minutes": 2.0}),
+    }
+    save_checkpoint(run, weights=net, averaged=averaged, state={"step": 12}, metadata=metadata | (header or {}))
+    return averaged
 
 
 @pytest.mark.parametrize("network", ["warp", "unet"])
-def test_averaged_weights_of_a_checkpoint_are_loaded_with_their_record(tmp_path, network):
-    state = checkpoint(tmp_path / "c.pt", network)
-    net, record = load_checkpoint(tmp_path / "c.pt")
-    assert not net.training
+def test_averaged_weights_of_a_run_are_loaded_with_their_record(tmp_path, network):
+    averaged = checkpoint(tmp_path / "run", network)
+    for path in (tmp_path / "run", tmp_path / "run" / "checkpoint-00000012"):
+        net, record = load_checkpoint(path)
+        assert not net.training
+        for key, value in net.state_dict().items():
+            torch.testing.assert_close(value, averaged[key], rtol=0, atol=0)
+        assert record == {
+            "network": network,
+            "width": 4,
+            "batch": 8,
+            "minutes": 2.0,
+            "steps": 12,
+            "minutes_spent": 1.5,
+        }
+        json.dumps(record)
+
+
+def test_weights_handed_on_in_half_precision_make_the_same_model(tmp_path):
+    """What the exporter rounds is what `save_weights` has rounded already."""
+    averaged = checkpoint(tmp_path / "run")
+    save_weights(tmp_path / "w.safetensors", averaged, {"network": "unet", "width": "4"})
+    net, record = load_checkpoint(tmp_path / "w.safetensors")
+    assert record == {"network": "unet", "width": 4}
     for key, value in net.state_dict().items():
-        torch.testing.assert_close(value, state["averaged"][key], rtol=0, atol=0)
-    assert (record["network"], record["width"], record["steps"], record["minutes_spent"]) == (network, 4, 12, 1.5)
-    json.dumps(record)
+        wanted = module.halved(averaged[key]).to(value.dtype)
+        torch.testing.assert_close(value, wanted, rtol=0, atol=0)
 
 
-class Trap:
-    """A pickle that runs code when it is opened."""
+def test_values_beyond_half_precision_are_kept(monkeypatch, tmp_path):
+    """Infinite in half precision, a variance would silence its channel in torch and in ONNX Runtime alike."""
+    net = UNet(64).eval()
+    with torch.no_grad():
+        net.enter[1].running_var.fill_(7e4)
+        net.enter[1].running_mean.fill_(1 / 3)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # only the rounding, which comes first, is of interest
+        export_network(net, "unet", tmp_path / "u.onnx", RECORD)
+    assert (net.enter[1].running_var == 7e4).all()
+    assert (net.enter[1].running_mean == torch.tensor(1 / 3).half().float()).all()
 
-    def __reduce__(self):
-        return (Path.touch, (Path(self.path),))
 
-
-def test_a_foreign_pickle_is_refused_and_never_run(tmp_path):
-    trap = Trap()
-    trap.path = str(tmp_path / "it ran")
-    with (tmp_path / "foreign.pt").open("wb") as file:
-        pickle.dump({"settings": trap}, file, protocol=2)
-    with pytest.raises(ValueError, match=r"foreign\.pt"):
-        load_checkpoint(tmp_path / "foreign.pt")
-    torch.save({"settings": trap}, tmp_path / "zipped.pt")
-    with pytest.raises(ValueError, match=r"zipped\.pt"):
-        load_checkpoint(tmp_path / "zipped.pt")
-    assert not (tmp_path / "it ran").exists()
+def test_weights_are_read_without_the_rest(tmp_path):
+    """Not even a state that cannot be opened is in the way of an export's weights file."""
+    averaged = checkpoint(tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoint-00000012"
+    (folder / "state.pt").write_bytes(b"damaged")
+    net, _ = load_checkpoint(folder / "averaged.safetensors")
+    torch.testing.assert_close(net.paint.bias, averaged["paint.bias"], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
-    "change", [{"averaged": {}}, {"settings": {"network": "raft", "width": 0}}, {"step": ...}], ids=str
+    ("header", "said"),
+    [
+        ({"network": "raft"}, "its header names network 'raft'"),
+        ({"width": "8"}, r"enter\.0\.weight is \(4, 38, 3, 3\) there and \(8, 38, 3, 3\)"),
+        ({"network": "warp"}, "another network"),
+        ({"steps": "many"}, "header of the weights is damaged"),
+    ],
+    ids=str,
 )
-def test_an_incomplete_checkpoint_is_refused(tmp_path, change):
-    path = tmp_path / "c.pt"
-    state = checkpoint(path, **change)
-    torch.save({key: value for key, value in state.items() if value is not ...}, path)
-    with pytest.raises(ValueError, match=r"c\.pt: not a checkpoint"):
-        load_checkpoint(path)
+def test_a_checkpoint_that_contradicts_itself_is_refused(tmp_path, header, said):
+    checkpoint(tmp_path / "run", header=header)
+    with pytest.raises(ValueError, match=said):
+        load_checkpoint(tmp_path / "run")
+
+
+def test_weights_that_do_not_say_what_they_are_are_refused(tmp_path):
+    save_weights(tmp_path / "w.safetensors", UNet(4).state_dict(), {})
+    with pytest.raises(ValueError, match=r"w\.safetensors: not a checkpoint .* names network None"):
+        load_checkpoint(tmp_path / "w.safetensors")
 
 
 def test_garbage_and_nothing_are_refused(tmp_path):
-    (tmp_path / "garbage.pt").write_bytes(b"not a checkpoint" * 10)
-    with pytest.raises(ValueError, match="not a checkpoint"):
-        load_checkpoint(tmp_path / "garbage.pt")
-    with pytest.raises(ValueError, match="no such checkpoint"):
-        load_checkpoint(tmp_path / "nothing.pt")
+    for name in ("garbage.safetensors", "garbage.pth", "garbage.onnx", "garbage"):
+        (tmp_path / name).write_bytes(b"not a checkpoint" * 10)
+        with pytest.raises(ValueError, match=rf"{name}: "):
+            load_checkpoint(tmp_path / name)
+    for name in ("nothing.safetensors", "nothing"):
+        with pytest.raises(ValueError, match="no such checkpoint"):
+            load_checkpoint(tmp_path / name)
 
 
 def test_command_exports_a_checkpoint_with_a_note(tmp_path):
-    checkpoint(tmp_path / "c.pt")
+    checkpoint(tmp_path / "run")
     out = tmp_path / "m.onnx"
-    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "c.pt"), "-o", str(out), "--note", "made in a test"])
+    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "run"), "-o", str(out), "--note", "made in a test"])
     assert result.exit_code == 0, result.output
     assert "12 steps" in result.output
     info = parse_metadata(out, session(out).get_modelmeta().custom_metadata_map)
@@ -266,7 +298,7 @@ def test_command_exports_a_checkpoint_with_a_note(tmp_path):
 
 
 def test_command_refuses_in_one_line(tmp_path):
-    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "nothing.pt"), "-o", str(tmp_path / "m.onnx")])
+    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "nothing"), "-o", str(tmp_path / "m.onnx")])
     assert result.exit_code == 1
     assert "no such checkpoint" in result.output
     assert "Traceback" not in result.output

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,43 +13,253 @@ import click
 # the training; read by OpenMP when torch is imported, so it must be said before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from trainer.data.command import curate
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Train magfilter's networks."""
+    """Train magfilter's networks, from a checkout with `pip install -e ".[train]"`.
+
+    \b
+    In the order in which they are needed:
+      flow     train the flow network that the losses look through (one is shipped)
+      curate   walk clips and write down which pairs of frames are fit for training
+      train    train `warp` or `unet`; the paper's loss, layered scenes, or both
+      adapt    continue on one clip, and keep the result if it is better there
+      ablate   what each part of the training is worth
+
+    \b
+    What comes after lies next door:
+      python -m export onnx RUN -o my.onnx         a model for `magfilter --model my.onnx`
+      python -m trainer.evaluation all --method model:my.onnx
+
+    \b
+    A first run of five minutes, from scratch, on clips and pictures of your own:
+      python -m trainer train warp.toml --photos PHOTOS --clips CLIPS --minutes 5 -o runs/first
+
+    Every run stops by --minutes or --steps, on Ctrl-C after its step, and goes on when the same
+    command is given again. It writes log.jsonl and, where tensorboard is installed, its scalars and
+    pictures: tensorboard --logdir runs
+    """
+
+
+def _overrides(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every training command has."""
+    for option in reversed(
+        (
+            click.option("--minutes", type=float, help="Wall clock to spend in all, resumed parts included."),
+            click.option("--steps", type=int, help="Optimiser steps in all; resumed runs then repeat to the bit."),
+            click.option("--batch", type=int, help="Scenes a step."),
+            click.option("--size", type=int, help="Side of the training crops, px."),
+            click.option("--rate", type=float, help="Learning rate (its peak, with a cosine)."),
+            click.option("--seed", type=int),
+            click.option(
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated."
+            ),
+            click.option("--device", default="", help="torch device; default: CUDA if there is one, else the CPU."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _changes(settings: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for text in settings:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise click.BadParameter(f"Expected KEY=VALUE, got {text!r}.", param_hint="--set")
+        changes[key.strip()] = value.strip()
+    changes.update({key: value for key, value in named.items() if value is not None})
+    return changes
+
+
+def _fail_in_a_line(work: Callable[[], Path]) -> None:
+    from trainer.data import DecodeError
+    from trainer.loop import Diverged
+
+    try:
+        click.echo(work())
+    except (ValueError, OSError, DecodeError, Diverged) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
-@click.option("--network", type=click.Choice(["warp", "unet"]), default="warp", show_default=True)
+@click.argument("config", required=False)
+@click.option("--network", type=click.Choice(["warp", "unet"]), help="Without a CONFIG: which, with its defaults.")
+@click.option("--width", type=int, help="Channels at the finest resolution; 0: its own (warp 32, unet 64).")
+@click.option("--photos", type=FOLDER, help="Pictures that scenes are painted with.")
+@click.option("--cutouts", type=FOLDER, help="Pictures with transparency: objects of the scenes.")
+@click.option("--clips", type=FOLDER, help="Real clips: textures, and the real half of the training.")
+@click.option("--index", type=FILE, help="Pairs chosen by `curate`, for the flow loss.")
+@click.option("--workers", default=0, show_default=True, help="Processes that decode the index's pairs.")
 @click.option(
-    "--width", default=0, help="Channels at the finest resolution; 0 is the network's own (warp 32, unet 64)."
+    "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run, .safetensors, .onnx."
 )
-@click.option("--minutes", default=120.0, show_default=True, help="Wall clock to spend in all, resumed runs included.")
-@click.option("--photos", type=FOLDER, required=True, help="Folder of pictures that scenes are painted with.")
-@click.option("--cutouts", type=FOLDER, help="Folder of pictures with transparency: objects of the scenes.")
-@click.option("--clips", type=FOLDER, help="Folder of real clips: textures, and the real half of the training.")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; resumed if it holds one."
-)
-@click.option("--batch", default=8, show_default=True, help="Scenes a step.")
-@click.option("--real-batch", default=4, show_default=True, help="Real pairs a step.")
-@click.option("--size", default=256, show_default=True, help="Side of the training crops, px; a multiple of 64.")
-@click.option("--rate", default=4e-4, show_default=True, help="Peak learning rate.")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--device", default="", help="torch device; default: CUDA if there is one, else the CPU.")
-def train(photos: Path, cutouts: Path | None, clips: Path | None, out: Path, device: str, **values) -> None:
-    """Train a network until the clock says stop; the same command resumes."""
-    from trainer.train import Settings
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@_overrides
+def train(
+    config: str | None, out: Path, start: Path | None, device: str, settings: tuple[str, ...], **options: Any
+) -> None:
+    """Train a network until the clock says stop; the same command resumes.
+
+    CONFIG is a TOML file or the name of one that is shipped: warp.toml, unet.toml,
+    unet-arflow.toml. Options override it.
+
+    \b
+    Ablations:  --set colour=0                the paper's "no regularization"
+                --set scenes=0                the flow loss alone
+                --set flow_loss=0             layered scenes (and photometric consistency) alone
+                --set flow=own:WEIGHTS        another teacher
+    Several GPUs:  torchrun --nproc-per-node 4 -m trainer train …
+    """
+    from trainer.train import Data, configure
     from trainer.train import train as run
 
-    if values["size"] % 64:
-        raise click.BadParameter(f"Expected a multiple of 64, got {values['size']}.", param_hint="--size")
+    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index", "workers")))
+
+    def work() -> Path:
+        return run(*configure(config, _changes(settings, options)), data, out, device, start)
+
+    _fail_in_a_line(work)
+
+
+@main.command()
+@click.option(
+    "--supervision",
+    type=click.Choice(["scenes", "clips"]),
+    default="scenes",
+    show_default=True,
+    help="Exact flow of layered scenes, or real clips alone (no label anywhere).",
+)
+@click.option("--photos", type=FOLDER, help="Pictures that scenes are painted with.")
+@click.option("--cutouts", type=FOLDER, help="Pictures with transparency: objects of the scenes.")
+@click.option("--clips", type=FOLDER, help="Real clips.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@_overrides
+def flow(
+    supervision: str,
+    photos: Path | None,
+    cutouts: Path | None,
+    clips: Path | None,
+    out: Path,
+    device: str,
+    settings: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train RAFT-small's architecture, the flow network `own` of the losses.
+
+    `python -m trainer flow-errors` compares the result with others on known flow.
+    """
+    from trainer.flow.training import configure_flow, train_flow
+
+    def work() -> Path:
+        changes = _changes(settings, {**options, "supervision": supervision})
+        return train_flow(*configure_flow(changes), photos, clips, cutouts, out, device)
+
+    _fail_in_a_line(work)
+
+
+@main.command()
+@click.argument("clip", type=FILE)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Model to write: .onnx or .safetensors."
+)
+@click.option(
+    "--model", default="warp", show_default=True, help="What to begin with: a shipped model's name or a file."
+)
+@click.option("--minutes", default=3.0, show_default=True, help="Wall clock to spend.")
+@click.option("--steps", default=0, help="Instead of minutes; the paper takes 18,750.")
+@click.option("--rate", default=1e-4, show_default=True, help="Adam's, constant.")
+@click.option("--size", default=256, show_default=True, help="Side of the crops, px; a multiple of 64.")
+@click.option("--flow", default="own", show_default=True, help="Estimator of the losses.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--device", default="", help="torch device; default: CUDA if there is one, else the CPU.")
+def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Continue the training on one CLIP (paper §3.5), and keep the result if it is better there.
+
+    Every fifth frame is held out and judges: the loss on these before and after is printed, and if
+    it has not fallen the weights stay as they were.
+
+    \b
+      python -m trainer adapt clip.mp4 -o clip.onnx && magfilter clip.mp4 out.mp4 --model clip.onnx
+    """
+    from magfilter.errors import ModelError
+    from magfilter.models import find_model
+    from trainer.adapt import adapt as run
+
     try:
-        click.echo(run(Settings(**values), photos, clips, cutouts, out, device))
+        changes = _changes(settings, {})
+        click.echo(run(clip, out, model=find_model(model), changes=changes, **options).model)
+    except (ValueError, ModelError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("config", required=False)
+@click.option("--network", type=click.Choice(["warp", "unet"]), help="Without a CONFIG: which, with its defaults.")
+@click.option("--width", type=int, help="Channels at the finest resolution.")
+@click.option("--photos", type=FOLDER, required=True)
+@click.option("--cutouts", type=FOLDER)
+@click.option("--clips", type=FOLDER, required=True)
+@click.option("--index", type=FILE, help="Pairs chosen by `curate`.")
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with; default: random.")
+@click.option("--unsupervised", help="A flow network that saw no label, as own:FILE.")
+@click.option("--only", multiple=True, help="One of the variants; may be repeated.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
+@_overrides
+def ablate(
+    config: str | None,
+    out: Path,
+    start: Path | None,
+    unsupervised: str | None,
+    only: tuple[str, ...],
+    device: str,
+    settings: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """What each part of the training is worth: the same network and steps with and without it.
+
+    Prints motion errors (px, median over real pairs; lower is better) by two estimators that trained
+    nothing, the realised share of known motion, and how far the mean colour strays.
+    """
+    from trainer.ablation import ablate as run
+    from trainer.evaluation.pairs import real_pairs
+    from trainer.train import Data, configure
+
+    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index")))
+    try:
+        made = configure(config, _changes(settings, options))
+        pairs = lambda: real_pairs(quick=True)  # noqa: E731
+        for line in run(
+            *made, data, out, unsupervised=unsupervised, pairs=pairs, start=start, only=only, device=device
+        ):
+            click.echo(line)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command("flow-errors")
+@click.argument("estimators", nargs=-1, required=True)
+def flow_errors(estimators: tuple[str, ...]) -> None:
+    """End-point errors of flow ESTIMATORS where the flow is known.
+
+    own, spynet, dis, raft_small, raft_large, or NAME:WEIGHTS with a file.
+    """
+    from trainer.flow.errors import table
+
+    try:
+        for line in table(list(estimators)):
+            click.echo(line)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+main.add_command(curate)
 
 
 if __name__ == "__main__":

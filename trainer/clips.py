@@ -8,17 +8,24 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ClipBank", "read_window"]
+__all__ = ["ClipBank", "clip_files", "read_window"]
 
 WINDOW = 12  # frames kept around each chosen moment
-SHORT_SIDE = 540  # px; larger clips are reduced, their motion with them
+SHORT_SIDE = {1: 540, 3: 360}  # px, by channels; larger clips are reduced, their motion with them
 CUT = 0.08  # mean |difference| between neighbours beyond which a shot has changed
 
 
-def read_window(path: Path, start: float, frames: int) -> Tensor | None:
-    """`frames` consecutive lumas from second `start` on: (frames, H, W) uint8, or None if there are fewer.
+def clip_files(folder: Path | None) -> list[Path]:
+    """The files of a folder, in a fixed order; none for no folder."""
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder else []
+
+
+def read_window(path: Path, start: float, frames: int, channels: int = 1) -> Tensor | None:
+    """`frames` consecutive lumas or RGB pictures from second `start` on: (frames, channels, H, W) uint8, or
+    None if there are fewer.
 
     Raises:
         av.error.FFmpegError: if the file is not readable media.
@@ -31,10 +38,12 @@ def read_window(path: Path, start: float, frames: int) -> Tensor | None:
             container.seek(int(start * 1e6))
         for frame in container.decode(stream):
             height, width = frame.height, frame.width
-            factor = min(1.0, SHORT_SIDE / min(height, width))
+            factor = min(1.0, SHORT_SIDE[channels] / min(height, width))
             size = (round(height * factor) // 2 * 2, round(width * factor) // 2 * 2)
-            grey = frame.reformat(size[1], size[0], "gray", interpolation="AREA" if factor < 1 else "BICUBIC")
-            out.append(grey.to_ndarray())
+            form = "gray" if channels == 1 else "rgb24"
+            picture = frame.reformat(size[1], size[0], form, interpolation="AREA" if factor < 1 else "BICUBIC")
+            array = picture.to_ndarray()
+            out.append(array[None] if channels == 1 else array.transpose(2, 0, 1))
             if len(out) == frames:
                 return torch.from_numpy(np.stack(out))
     return None
@@ -48,12 +57,13 @@ class ClipBank:
         windows: at most this many a clip, spread over its length.
         device: where the frames live.
         seed: of the draw.
+        channels: 1 for luma, 3 for RGB.
 
     Raises:
         ValueError: if no clip gave a window.
     """
 
-    def __init__(self, clips: Sequence[Path], windows: int, device: torch.device, seed: int) -> None:
+    def __init__(self, clips: Sequence[Path], windows: int, device: torch.device, seed: int, channels: int = 1) -> None:
         self.windows: list[Tensor] = []
         self.skipped = 0
         self.g = torch.Generator().manual_seed(seed)
@@ -63,8 +73,8 @@ class ClipBank:
                 with av.open(str(path)) as container:
                     length = (container.duration or 0) / 1e6
                 for k in range(windows if length > 1 else 1):
-                    window = read_window(path, length * k / windows, WINDOW)
-                    if window is not None and min(window.shape[1:]) >= 128:
+                    window = read_window(path, length * k / windows, WINDOW, channels)
+                    if window is not None and min(window.shape[2:]) >= 128:
                         self.windows.append(window.to(device))
                         found += 1
             except (av.error.FFmpegError, IndexError):
@@ -76,8 +86,15 @@ class ClipBank:
     def _pick(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self.g))
 
+    def state(self) -> Tensor:
+        """Of the draw, for `restore`."""
+        return self.g.get_state()
+
+    def restore(self, state: Tensor) -> None:
+        self.g.set_state(state.cpu())
+
     def __call__(self, batch: int, size: int, longest: int = 5) -> tuple[Tensor, Tensor]:
-        """Random crops of pairs 1..longest frames apart: two (batch, 1, size, size) in 0..1.
+        """Random crops of pairs 1..longest frames apart: two (batch, channels, size, size) in 0..1.
 
         Pairs across a shot cut are drawn again, unless hardly any pair is not. The border of clips smaller
         than `size` is repeated.
@@ -89,20 +106,20 @@ class ClipBank:
             window = self.windows[self._pick(len(self.windows))]
             stride = 1 + self._pick(longest)
             start = self._pick(len(window) - stride)
-            pair = window[[start, start + stride]].float() / 255  # (2, H, W)
+            pair = window[[start, start + stride]].float() / 255  # (2, C, H, W)
             if tries < 20 * batch and float((pair[0] - pair[1]).abs().mean()) > CUT:
                 continue
-            lack = [max(0, size - n) for n in pair.shape[1:]]
+            lack = [max(0, size - n) for n in pair.shape[2:]]
             if any(lack):
-                pair = torch.nn.functional.pad(pair[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
-            y, x = self._pick(pair.shape[1] - size + 1), self._pick(pair.shape[2] - size + 1)
-            pair = pair[:, y : y + size, x : x + size]
+                pair = F.pad(pair, (0, lack[1], 0, lack[0]), mode="replicate")
+            y, x = self._pick(pair.shape[2] - size + 1), self._pick(pair.shape[3] - size + 1)
+            pair = pair[..., y : y + size, x : x + size]
+            if self._pick(2):
+                pair = pair.flip(3)
             if self._pick(2):
                 pair = pair.flip(2)
             if self._pick(2):
-                pair = pair.flip(1)
-            if self._pick(2):
                 pair = pair.flip(0)  # time runs both ways
             pairs.append(pair)
-        both = torch.stack(pairs)[:, :, None]
+        both = torch.stack(pairs)
         return both[:, 0].contiguous(), both[:, 1].contiguous()

@@ -10,11 +10,21 @@ from torch import Tensor
 
 from magfilter.networks.warp import backward_warp
 
-__all__ = ["edge_aware_smoothness", "locally_normalised", "occluded", "photometric", "relative_flow_error"]
+__all__ = [
+    "census_difference",
+    "edge_aware_smoothness",
+    "locally_normalised",
+    "occluded",
+    "photometric",
+    "relative_flow_error",
+]
+
+
+CENSUS_SOFT = 0.9 * 4 / 255  # the step between neighbours that counts as one: a few code values of sensor noise
 
 
 def relative_flow_error(
-    flows: Sequence[Tensor], exact: Tensor, speed: Tensor, moving: float = 0.6, floor: float = 0.04, decay: float = 0.5
+    flows: Sequence[Tensor], exact: Tensor, speed: Tensor, moving: float = 0.6, floor: float = 0.025, decay: float = 0.5
 ) -> Tensor:
     """End-point error of every scale, relative to the motion that is there.
 
@@ -81,6 +91,39 @@ def photometric(reference: Tensor, frame: Tensor, flow: Tensor, hidden: Tensor) 
     robust = torch.sqrt(difference * difference + 1e-4)
     seen = 1 - hidden
     return (robust * seen).sum() / seen.sum().clamp_min(1)
+
+
+def census_difference(one: Tensor, two: Tensor, reach: int = 3) -> Tensor:
+    """How far two images' local orderings disagree: a soft census transform (Meister et al. 2018, UnFlow).
+
+    Each pixel is described by the differences to its neighbours, squashed to −1..1, so that neither
+    exposure nor contrast counts.
+
+    Args:
+        one, two: (B, C, H, W) in 0..1, compared by their mean over C; reach: half the window, px.
+
+    Returns:
+        (B, 1, H, W), 0 (alike) to 1.
+    """
+
+    def describe(image: Tensor) -> Tensor:
+        grey = image.mean(1, keepdim=True)
+        padded = F.pad(grey, (reach,) * 4, mode="replicate")
+        height, width = grey.shape[-2:]
+        near = torch.cat(
+            [
+                padded[..., dy : dy + height, dx : dx + width]
+                for dy in range(2 * reach + 1)
+                for dx in range(2 * reach + 1)
+                if (dy, dx) != (reach, reach)
+            ],
+            1,
+        )
+        step = near - grey
+        return step / torch.sqrt(step * step + CENSUS_SOFT**2)
+
+    gap = (describe(one) - describe(two)).square()
+    return (gap / (0.1 + gap)).mean(1, keepdim=True)
 
 
 def edge_aware_smoothness(flow: Tensor, reference: Tensor, sharpness: float = 20.0) -> Tensor:

@@ -1,261 +1,243 @@
-"""The training loop, all of it.
+"""From a configuration and folders of data to a run: `python -m trainer train`.
 
-    python -m trainer train --network warp --minutes 120 --photos DIR --clips DIR -o runs/warp
-
-trains on whatever device torch finds, stops by the clock and writes `checkpoint.pt` every
-two minutes and at the end; the same command again resumes where it stopped, and goes on
-until `--minutes` of training lie behind the checkpoint in all. `python -m export onnx`
-turns the checkpoint's averaged weights into a model that the filter loads.
-
-What a step does
-    warp   layered scenes with exact flow (relative end-point error at every scale); after
-           a quarter of the time also real clips (photometric consistency, smoothness,
-           occlusion by the forward-backward check), which teach what scenes cannot.
-    unet   layered scenes with the exact magnified frame (L1). The paper's flow loss on real
-           clips belongs here, beside `photometric`, and is issue 2/5.
+The loop is in `trainer.loop`, what it minimises in `trainer.objectives`; this module reads
+the configuration and puts the data on the device.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import math
-import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magfilter.networks.build import build_network
-from trainer.clips import ClipBank
-from trainer.losses import edge_aware_smoothness, occluded, photometric, relative_flow_error
-from trainer.scenes import LayeredScenes
+from trainer.checkpoint import load_into
+from trainer.clips import ClipBank, clip_files
+from trainer.flow import load_flow
+from trainer.loop import Objective, Plan, Team, run
+from trainer.objectives import Settings, UNetObjective, WarpObjective
+from trainer.scenes import LayeredScenes, PaintedScenes
 from trainer.textures import load_cutouts, load_tiles, picture_files
 
-__all__ = ["Settings", "train"]
+__all__ = ["CONFIGS", "Data", "Settings", "configure", "fill", "train"]
 
-
-LARGEST_ALPHA = 16.0  # the paper's; beyond it the network is applied repeatedly
+CONFIGS = Path(__file__).parent / "configs"
+T = TypeVar("T")
+RANKS_APART = 1_000_003  # between the seeds of two members of a team
+RGB_WINDOWS = 2  # kept of every clip where pairs come from clips instead of an index: RGB takes room
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that decides the outcome of a run; stored in its checkpoint."""
+class Data:
+    """Where everything lies; what a run does not need may be None.
 
-    network: str = "warp"
-    width: int = 0  # 0: the network's own (warp 32, unet 64)
-    minutes: float = 120.0
-    batch: int = 8  # scenes a step
-    real_batch: int = 4  # real pairs a step, each in both directions
-    size: int = 256  # px; the coarsest of warp's five scales then still sees 16 × 16 px
-    rate: float = 4e-4  # Adam, cosine to 1 % over the given minutes
-    warm_up: int = 200  # steps
-    clip_norm: float = 1.0  # LK layers can produce a rare huge gradient
-    average: float = 0.999  # decay of the averaged weights
-    reuse: int = 3  # times a painted batch is used, turned and filmed anew: painting costs more than training on it
-    scenes_only: float = 0.25  # share of the time before real clips join
-    real_every: int = 2  # then every n-th step has real pairs too
-    real_weight: float = 0.5
-    smoothness: float = 0.05
-    seed: int = 1
+    Attributes:
+        photos, cutouts: folders of pictures that scenes are painted with.
+        clips: folder of clips: textures, photometric consistency and, without an index, pairs.
+        index: pairs chosen by `python -m trainer curate`.
+        workers: processes that decode the index's pairs; 0 decodes in the training process.
+    """
+
+    photos: Path | None = None
+    cutouts: Path | None = None
+    clips: Path | None = None
+    index: Path | None = None
+    workers: int = 0
 
 
-def _scene_loss(net: nn.Module, scenes: LayeredScenes, scene, settings: Settings) -> tuple[Tensor, dict[str, float]]:
-    if settings.network == "unet":
-        reference, frame = scene.reference, scene.frame
-        alpha = LARGEST_ALPHA ** torch.rand(len(frame), device=frame.device)  # 2^U(0, 4), as the paper draws it
-        with torch.no_grad():
-            target = scenes.magnified(scene, alpha)
-        loss = F.l1_loss(net(reference, frame, alpha), target)
-        return loss, {"L1": loss.item()}
-    reference, frame, flow = scenes.augment(scene)
-    flows = net.pyramid(reference, frame)
-    loss = relative_flow_error(flows, flow, scene.speed)
-    with torch.no_grad():  # realised share of the motion, by its magnitude: 1 is right
-        log = {"scenes": loss.item()}
-        size = flow.norm(dim=1)
-        along = (flows[-1] * flow).sum(1) / size.clamp_min(1e-6).square()
-        for low, high in ((0.02, 0.1), (0.1, 0.3), (0.3, 1), (1, 4), (4, 16)):
-            here = (size > low) & (size <= high)
-            if bool(here.any()):
-                log[f"gain {low:g}-{high:g} px"] = along[here].clamp(-3, 3).mean().item()
-        still = size < 1e-6
-        if bool(still.any()):
-            log["still px"] = flows[-1].norm(dim=1)[still].mean().item()
-    return loss, log
-
-
-def _real_loss(net: nn.Module, reference: Tensor, frame: Tensor, settings: Settings) -> tuple[Tensor, dict[str, float]]:
-    """Photometric consistency both ways round, at the two finest scales."""
-    one, two = torch.cat([reference, frame]), torch.cat([frame, reference])
-    flows = net.pyramid(one, two)
-    half = F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)
-    hidden = occluded(flows[-1] / 2, flows[-1].roll(len(reference), 0) / 2)  # on the half-resolution grid
-    full = F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=False)
-    data = photometric(one, two, full, F.interpolate(hidden, scale_factor=2))
-    coarse = photometric(*half, F.interpolate(flows[-2], scale_factor=2, mode="bilinear", align_corners=False), hidden)
-    smooth = edge_aware_smoothness(flows[-1], half[0])
-    loss = data + 0.5 * coarse + settings.smoothness * smooth
-    return loss, {"real": data.item(), "hidden": hidden.mean().item(), "rough": smooth.item()}
-
-
-def _save(path: Path, state: dict) -> None:
-    """Write beside and rename: a full disk or a kill leaves the previous checkpoint whole."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C or SIGTERM asks for an end, so that the last step is finished and saved."""
-    asked: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _keep_memory() -> None:
-    """Let glibc reuse large blocks instead of asking the kernel for zeroed pages every time: over
-    twice as fast on a CPU. Elsewhere nothing happens."""
-    if sys.platform == "linux":
-        try:
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-        except OSError:
-            pass
-
-
-def train(
-    settings: Settings, photos: Path, clips: Path | None, cutouts: Path | None, out: Path, device: str = ""
-) -> Path:
-    """Train until `settings.minutes` are spent; returns the checkpoint's path.
+def configure(path: str | Path | None, changes: Mapping[str, Any]) -> tuple[Settings, Plan]:
+    """Settings and plan from a TOML file, changed by `changes`.
 
     Args:
-        photos: folder of pictures; clips: folder of real clips or None; cutouts: folder of RGBA pictures or None.
-        out: folder for `checkpoint.pt` and `log.jsonl`; a checkpoint found there is resumed.
-        device: a torch device; empty picks CUDA when there is one.
+        path: a file, or the name of one in trainer/configs; None for the defaults. Its tables only
+            group; every key is a field of `Settings` or `Plan`.
+        changes: field → value, or → text as after `--set`, which is read as TOML.
 
     Raises:
-        ValueError: if the folders hold nothing usable, or the checkpoint is of another network.
+        ValueError: if there is no such file, or a key or value is wrong; the message names it.
     """
-    _keep_memory()
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(settings.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
-    net = build_network(settings.network, settings.width).to(where)
-    net = net.to(memory_format=torch.channels_last)
-    averaged = build_network(settings.network, settings.width).to(where)
-    averaged.load_state_dict(net.state_dict())
-    optimiser = torch.optim.Adam(net.parameters(), lr=settings.rate)
-    step, elapsed = 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=where, weights_only=True)
-        if state["settings"]["network"] != settings.network or state["settings"]["width"] != settings.width:
-            raise ValueError(
-                f"{checkpoint} holds {state['settings']['network']} of width {state['settings']['width']}; "
-                f"choose another -o to train {settings.network} of width {settings.width}."
-            )
-        net.load_state_dict(state["net"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, elapsed = state["step"], state["elapsed"]
-        print(f"resumed at step {step}, {elapsed / 60:.1f} min", file=sys.stderr)
+    values: dict[str, Any] = {}
+    if path is not None:
+        file = Path(path) if Path(path).is_file() else CONFIGS / path
+        try:
+            text = file.read_text()
+        except OSError:
+            shipped = ", ".join(sorted(item.name for item in CONFIGS.glob("*.toml")))
+            raise ValueError(f"{path}: no such configuration; shipped are {shipped}.") from None
+        try:
+            for key, value in tomllib.loads(text).items():
+                values.update(value if isinstance(value, dict) else {key: value})
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{file}: {error}") from None
+    if "steps" in changes and "minutes" not in changes:
+        values.pop("minutes", None)  # who says steps means them
+    return fill(Settings, {**values, **changes})
 
-    channels = 1 if settings.network == "warp" else 3
-    films = sorted(path for path in clips.iterdir() if path.is_file()) if clips else []
-    tiles = load_tiles(picture_files(photos), films, channels).to(where)
-    objects = (load_cutouts(picture_files(cutouts), channels) if cutouts else load_cutouts([], channels)).to(where)
-    scenes = LayeredScenes(
-        tiles, objects, settings.size, settings.seed + step, 1.0 if settings.network == "warp" else LARGEST_ALPHA
-    )  # a resumed run paints new scenes
-    bank = ClipBank(films, 6, where, settings.seed + step) if films and settings.network == "warp" else None
-    print(
-        f"{len(tiles)} tiles, {len(objects)} cut-outs, {len(bank.windows) if bank else 0} windows of clips "
-        f"({bank.skipped if bank else 0} clips skipped), on {where}",
-        file=sys.stderr,
-    )
 
-    def save() -> None:
-        _save(
-            checkpoint,
-            {
-                "settings": asdict(settings),
-                "net": net.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "elapsed": elapsed,
-            },
+def fill(kind: type[T], values: dict[str, Any]) -> tuple[T, Plan]:
+    """Settings of a kind and a plan from fields by name; texts are read as TOML.
+
+    Raises:
+        ValueError: if a name belongs to neither, or a value does not fit.
+    """
+    values = dict(values)
+    made: list[Any] = []
+    for each in (kind, Plan):
+        given: dict[str, Any] = {}
+        for item in fields(each):  # type: ignore[arg-type]
+            if item.name in values:
+                given[item.name] = _as(item.name, values.pop(item.name), item.default)
+        if each is Plan and not (given.get("minutes") or given.get("steps")):
+            given["minutes"] = 120.0
+        made.append(each(**given))
+    if values:
+        known = ", ".join(sorted(item.name for each in (kind, Plan) for item in fields(each)))  # type: ignore[arg-type]
+        raise ValueError(f"Unknown setting {next(iter(values))!r}; known are {known}.")
+    return made[0], made[1]
+
+
+def _as(name: str, value: Any, default: Any) -> Any:
+    """`value`, possibly the text of a number or a truth value, as the type of `default`."""
+    if isinstance(value, str) and not isinstance(default, str):
+        try:
+            value = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            raise ValueError(f"Expected {name} to be a {type(default).__name__}, got {value!r}.") from None
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(default):
+        raise ValueError(f"Expected {name} to be a {type(default).__name__}, got {value!r}.")
+    return value
+
+
+class _BankPairs:
+    """RGB pairs from clips kept in memory: for a first run, before anything was curated."""
+
+    def __init__(self, bank: ClipBank, batch: int, size: int) -> None:
+        self.bank, self.batch, self.size = bank, batch, size
+
+    def __call__(self) -> Tensor:
+        return torch.stack(self.bank(self.batch, self.size), 1)
+
+    def state(self) -> Tensor:
+        return self.bank.state()
+
+    def restore(self, state: Tensor) -> None:
+        self.bank.restore(state)
+
+
+class _IndexPairs:
+    """RGB pairs of an index, decoded as they are needed and augmented on the device as the paper does."""
+
+    def __init__(self, data: Data, settings: Settings, seed: int, team: Team) -> None:
+        from trainer.data import PairIndex, PairLoader, augment_pair
+
+        assert data.index is not None
+        index = PairIndex.load(data.index)
+        self.make = lambda start: PairLoader(
+            index,
+            settings.pairs,
+            settings.size,
+            seed,
+            rank=team.rank,
+            world=team.size,
+            workers=data.workers,
+            start=start,
+            pin=team.device.type == "cuda",
         )
+        self.augment, self.jitter, self.device = augment_pair, settings.jitter, team.device
+        self.g = torch.Generator(device=team.device).manual_seed(seed + team.rank)
+        self.position = 0
+        self.batches = iter(self.make(0))
+        self.count = len(index)
 
-    budget = settings.minutes * 60
-    begun, before = time.monotonic(), elapsed
-    saved = said = begun
-    sums: dict[str, list[float]] = {}
-    scene = None
-    skipped = 0
-    with _asked_to_stop() as asked:
-        while elapsed < budget and not asked:
-            if scene is None or step % settings.reuse == 0:
-                with torch.no_grad():
-                    scene = scenes(settings.batch)
-            progress = elapsed / budget
-            rate = (
-                settings.rate * min(1.0, (step + 1) / settings.warm_up) * (0.505 + 0.495 * math.cos(math.pi * progress))
-            )
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss, log = _scene_loss(net, scenes, scene, settings)
-            if bank and progress >= settings.scenes_only and step % settings.real_every == 0:
-                real, more = _real_loss(net, *bank(settings.real_batch, settings.size), settings)
-                loss, log = loss + settings.real_weight * real, log | more
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
-            if bool(torch.isfinite(norm)):
-                optimiser.step()
-                with torch.no_grad():
-                    decay = min(settings.average, (step + 1) / (step + 10))
-                    for slow, fast in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-                        if slow.dtype.is_floating_point:
-                            slow.lerp_(fast, 1 - decay)
-                        else:
-                            slow.copy_(fast)
-            else:
-                skipped += 1  # a step that would poison the weights is left out, and counted
-            step += 1
-            now = time.monotonic()
-            elapsed = before + now - begun
-            for name, value in log.items():
-                sums.setdefault(name, []).append(value)
-            if now - said > 20 or elapsed >= budget or asked:
-                means = {name: sum(values) / len(values) for name, values in sums.items()}
-                print(
-                    f"{elapsed / 60:6.1f}/{settings.minutes:g} min  step {step}  "
-                    + "  ".join(f"{name} {value:.3f}" for name, value in means.items())
-                    + (f"  skipped {skipped}" if skipped else ""),
-                    file=sys.stderr,
-                    flush=True,
-                )
-                with (out / "log.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": step, "minutes": elapsed / 60, "rate": rate, **means}) + "\n")
-                sums.clear()
-                said = now
-            if now - saved > 120:
-                save()
-                saved = now
-    save()
-    return checkpoint
+    def __call__(self) -> Tensor:
+        pairs = next(self.batches).to(self.device, non_blocking=True)
+        self.position += 1
+        pairs = pairs.float() / 255 if pairs.dtype == torch.uint8 else pairs
+        return self.augment(pairs, self.g) if self.jitter else pairs
+
+    def state(self) -> dict[str, Any]:
+        return {"position": self.position, "g": self.g.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.position = state["position"]
+        self.g.set_state(state["g"].cpu())
+        self.batches = iter(self.make(self.position))
+
+
+def _need(value: Path | None, option: str, what: str) -> Path:
+    if value is None:
+        raise ValueError(f"{what} need {option}, or a configuration without them (weight 0).")
+    return value
+
+
+def _objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Objective:
+    s, device = settings, team.device
+    seed = plan.seed + RANKS_APART * team.rank
+    films = clip_files(data.clips)
+    warp = s.network == "warp"
+    told = []
+    painted = None
+    if s.paints:
+        channels = 1 if warp else 3
+        photos = _need(data.photos, "--photos", "Layered scenes")
+        tiles = load_tiles(picture_files(photos), films, channels).to(device)
+        objects = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels).to(device)
+        largest = 1.0 if warp else s.largest_alpha
+        scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest))
+        painted = PaintedScenes(scenes, s.batch, s.reuse)
+        told.append(f"{len(tiles)} tiles, {len(objects)} cut-outs")
+    bank = None
+    if warp and s.photometric > 0:
+        _need(data.clips, "--clips", "Photometric consistency's clips")
+        bank = ClipBank(films, s.windows, device, seed)
+        told.append(f"{len(bank.windows)} windows of clips ({bank.skipped} clips skipped)")
+    pairs: _IndexPairs | _BankPairs | None = None
+    flow: nn.Module | None = None
+    if s.flow_loss > 0:
+        flow = load_flow(s.flow, device, s.updates)
+    if s.needs_pairs:
+        if data.index:
+            pairs = _IndexPairs(data, s, plan.seed, team)  # one order for all, of which each takes its share
+            told.append(f"{pairs.count} curated pairs")
+        else:
+            _need(data.clips, "--index or --clips", "The flow loss's pairs")
+            pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size)
+            told.append("pairs not curated: straight from the clips")
+    if team.leads:
+        print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)
+    return WarpObjective(s, painted, bank, pairs, flow) if warp else UNetObjective(s, painted, pairs, flow)
+
+
+def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "", start: Path | None = None) -> Path:
+    """Train until the plan is spent; returns the run's folder, which the same call resumes.
+
+    Args:
+        start: weights to begin with (a run, .safetensors or .onnx) where `out` holds no run yet.
+
+    Raises:
+        ValueError: if data are missing or unusable, or `out` or `start` hold another network.
+    """
+    with Team.gather(device) as team:
+        torch.manual_seed(plan.seed)  # every member builds the same network
+        net, averaged = (build_network(settings.network, settings.width).to(team.device) for _ in range(2))
+        if start is not None:
+            load_into(net, start)
+        if team.device.type == "cuda" or settings.network == "warp":
+            net = net.to(memory_format=torch.channels_last)
+        averaged.load_state_dict(net.state_dict())
+        averaged.eval()
+        metadata = {
+            "network": settings.network,
+            "width": str(settings.width),
+            "settings": json.dumps({**asdict(settings), **asdict(plan)}),
+        }
+        return run(net, averaged, _objective(settings, plan, data, team), plan, out, metadata, team)

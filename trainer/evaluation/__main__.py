@@ -1,4 +1,4 @@
-"""``python -m trainer.evaluation {known,real,still,all} --method copy|warp-dis|model:NAME_OR_PATH``.
+"""``python -m trainer.evaluation {known,subpixel,real,still,all} --method copy|warp-dis|exact|model:NAME_OR_PATH``.
 
 Prints Markdown tables; ``--json FILE`` keeps the numbers. ``--quick`` uses fewer pairs and scenes:
 for a look between two training runs, not for a table to publish.
@@ -18,6 +18,9 @@ from . import protocol
 from .estimators import ESTIMATORS
 from .methods import Method, copy, method
 from .pairs import CACHE, EVAL_ROOT, real_pairs
+from .scenes import BACKGROUNDS
+from .ssim import REGIONS
+from .subpixel import ALL_LEVELS, LEVELS, WANTED, wanted_gain
 
 ALPHAS = (2, 4, 10, 16)
 
@@ -26,8 +29,9 @@ def known(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
     """Realised over due displacement of known objects; prints its table."""
     scenes = protocol.known_motion_scenes(args.scenes or (20 if args.quick else 32), seed=args.seed)
     alphas = (10,) if args.quick else (2, 5, 10)
-    rows = protocol.known_motion(magnify, scenes, alphas=alphas, noise=args.noise)
-    print(f"\n### Known motion: {args.method}, {len(scenes)} scenes, sensor noise {args.noise:g}/255\n")
+    noise = 1.0 if args.noise is None else args.noise
+    rows = protocol.known_motion(magnify, scenes, alphas=alphas, noise=noise)
+    print(f"\n### Known motion: {args.method}, {len(scenes)} scenes, sensor noise {noise:g}/255\n")
     print("| motion (px) | alpha | due (px) | realised/due, median (quartiles) "
           "| across (px) | background (px) | PSNR (dB) |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
@@ -35,7 +39,31 @@ def known(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
         print(f"| {r['d']:g} | {r['alpha']:g} | {r['d'] * r['alpha']:g} "
               f"| {r['ratio']:.2f} ({r['low']:.2f}–{r['high']:.2f}) | {r['across']:.2f} "
               f"| {r['background']:.3f} | {r['psnr']:.1f} |")  # fmt: skip
-    return {"rows": rows, "noise": args.noise, "seed": args.seed}
+    return {"rows": rows, "noise": noise, "seed": args.seed}
+
+
+def subpixel(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
+    """SSIM and realised gain at 10 px from ever slower motion; prints its table and what is wanted of it."""
+    count = args.scenes or (20 if args.quick else 32)
+    scenes = protocol.known_motion_scenes(count, seed=args.seed, background=args.background)
+    noise = args.noise or 0.0
+    rows = protocol.subpixel(magnify, scenes, ALL_LEVELS if args.full else LEVELS, noise=noise)
+    print(f"\n### Subpixel test: {args.method}, magnified to 10 px, {len(scenes)} scenes, {args.background} background, "
+          f"sensor noise {noise:g}/255\n")  # fmt: skip
+    print("| motion (px) | alpha | SSIM, median | mean | unmagnified, median | mean | gain, median (quartiles) "
+          "| background (px) |", *(f" {name} (of loss) |" for name in REGIONS), sep="")  # fmt: skip
+    print("|---" * (8 + len(REGIONS)) + "|")
+    for r in rows:
+        numbers = " | ".join(f"{r[key]:.3f}" for key in ("ssim", "ssim_mean", "copy", "copy_mean"))
+        parts = " | ".join(f"{r[f'ssim_{name}']:.3f} ({r[f'lost_{name}']:.0%})" for name in REGIONS)
+        print(f"| {r['d']:g} | {r['alpha']:.4g} | {numbers} | {r['gain']:.3f} ({r['low']:.3f}–{r['high']:.3f}) "
+              f"| {r['background']:.3f} | {parts} |")  # fmt: skip
+    failed = [f"SSIM at {r['d']:g} px" for r in rows if r["ssim"] < WANTED.get(r["d"], 0)]
+    failed += [f"gain at {r['d']:g} px" for r in rows if abs(r["gain"] - 1) > wanted_gain(r["d"])]
+    wanted = ", ".join(f"{value:.2f} at {d:g} px" for d, value in WANTED.items())
+    print(f"\nWanted: SSIM {wanted}; gain within 10 % from 0.2 px on, within 20 % below. Missed: "
+          f"{', '.join(failed) or 'nothing'}.")  # fmt: skip
+    return {"rows": rows, "background": args.background, "noise": noise, "seed": args.seed, "missed": failed}
 
 
 def real(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
@@ -74,7 +102,7 @@ def still(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
     return {"ratio": ratio}
 
 
-TABLES = {"known": known, "real": real, "still": still}
+TABLES = {"known": known, "subpixel": subpixel, "real": real, "still": still}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -82,13 +110,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("table", choices=[*TABLES, "all"])
-    parser.add_argument("--method", required=True, help="copy, warp-dis or model:NAME_OR_PATH")
+    parser.add_argument("--method", required=True, help="copy, warp-dis, exact or model:NAME_OR_PATH")
     parser.add_argument("--quick", action="store_true", help="24 pairs, 20 scenes, fewer factors")
+    parser.add_argument("--full", action="store_true", help="all 15 levels in subpixel")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     parser.add_argument("--flow", nargs="+", choices=sorted(ESTIMATORS), default=["dis", "spynet"], help="for real")
     parser.add_argument("--limit", type=int, metavar="N", help="at most this many real pairs")
-    parser.add_argument("--scenes", type=int, metavar="N", help="number of scenes of known motion")
-    parser.add_argument("--noise", type=float, default=1.0, help="sensor noise in known, levels (default 1)")
+    parser.add_argument("--background", choices=BACKGROUNDS, default="moving", help="in subpixel (default: moving)")
+    parser.add_argument("--scenes", type=int, metavar="N", help="number of scenes in known and subpixel")
+    parser.add_argument("--noise", type=float, help="sensor noise, levels (default: known 1, subpixel 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes of known motion")
     parser.add_argument("--eval-root", type=Path, default=EVAL_ROOT, metavar="DIR")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"(default {CACHE})")

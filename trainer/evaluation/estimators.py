@@ -7,25 +7,24 @@
   independent of any network under test.
 - ``spynet``: Spatial Pyramid Network (Ranjan and Black, CVPR 2017) with the weights that BasicVSR
   fine-tuned on REDS. Research weights: they judge here, and are never shipped.
+- ``own``: RAFT-small trained here (``python -m trainer flow``). It trains our networks, so it never
+  judges them alone.
+- ``raft_small``, ``raft_large``: torchvision's official weights, where they can be fetched.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import cache, partial
 
 import cv2
 import numpy as np
 
+from trainer.flow.estimators import SHARED
+
+__all__ = ["ESTIMATORS", "SHARED", "Flow", "dis", "estimator", "network"]
+
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-SHARED = Path(os.environ.get("MAGFILTER_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-"""Where the project's data lies; ``MAGFILTER_SHARED`` overrides it."""
-
-SPYNET_WEIGHTS = SHARED / "data/weights/spynet_reds4.pth"
 
 
 def dis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -40,42 +39,40 @@ def dis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @cache
-def spynet(weights: str | os.PathLike[str] | None = None, device: str = "cpu") -> Flow:
-    """An estimator with SPyNet's weights from ``weights`` (a state dict; default ``SPYNET_WEIGHTS``)."""
+def network(name: str, device: str = "cpu", updates: int = 20) -> Flow:
+    """A network of `trainer.flow` (`own`, `spynet`, `raft_large`, … or NAME:PATH) with one signature.
+
+    ``updates``: RAFT's iterations; the paper evaluates with 20.
+
+    Raises:
+        ValueError: if its weights cannot be had.
+    """
     import torch
 
-    from .spynet import SPyNet
+    from trainer.flow import load_flow
 
-    path = Path(weights) if weights is not None else SPYNET_WEIGHTS
-    if not path.is_file():
-        raise FileNotFoundError(f"SPyNet weights not found: {path}; pass weights=... or set MAGFILTER_SHARED")
-    network = SPyNet()
-    network.load_state_dict(_strip(torch.load(path, map_location="cpu", weights_only=True)))
-    network = network.eval().to(device)
+    net = load_flow(name, device, updates)
 
     def tensor(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 255
 
     def flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            result = network(tensor(a), tensor(b))[0].permute(1, 2, 0)  # (H, W, 2)
+            result = net(tensor(a), tensor(b))[0].permute(1, 2, 0)  # (H, W, 2)
         return np.ascontiguousarray(result.float().cpu().numpy())
 
     return flow
 
 
-def _strip(state: dict[str, Any]) -> dict[str, Any]:
-    """Only the pyramid's convolutions: some files wrap the dict or carry the normalisation beside it."""
-    state = state.get("state_dict", state)
-    return {key: value for key, value in state.items() if key.startswith("basic_module.")}
-
-
-ESTIMATORS: dict[str, Callable[[], Flow]] = {"dis": lambda: dis, "spynet": lambda: spynet()}
+ESTIMATORS: dict[str, Callable[[], Flow]] = {
+    "dis": lambda: dis,
+    **{name: partial(network, name) for name in ("spynet", "own", "raft_small", "raft_large")},
+}
 """Name → factory; a factory loads its weights when called. Add an entry to judge by another estimator."""
 
 
 def estimator(name: str) -> Flow:
-    """The estimator called ``name``, ready to use."""
-    if name not in ESTIMATORS:
+    """The estimator called ``name`` (or NAME:PATH for a network's weights in a file), ready to use."""
+    if name not in ESTIMATORS and name.partition(":")[0] not in ESTIMATORS:
         raise ValueError(f"Unknown flow estimator {name!r}; known: {', '.join(sorted(ESTIMATORS))}")
-    return ESTIMATORS[name]()
+    return ESTIMATORS[name]() if name in ESTIMATORS else network(name)

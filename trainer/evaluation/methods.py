@@ -7,11 +7,17 @@ without one) and returns the callable.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from .estimators import Flow, dis
+
+if TYPE_CHECKING:
+    from magfilter import Magnifier
+
+    from .scenes import Scene
 
 Method = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
@@ -54,20 +60,27 @@ def backward_warp(reference: np.ndarray, frame: np.ndarray, flow: np.ndarray, al
     return cv2.remap(frame, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
+def _magnifier(alpha: float, model: str, **options: Any) -> Magnifier:
+    """A filter for single pairs, ``model`` being a shipped model's name, a path, or empty for the default."""
+    import magfilter
+
+    if model:
+        options |= {"model": model}
+    try:
+        return magfilter.Magnifier(alpha=alpha, shot_cuts=False, **options)
+    except magfilter.MagfilterError as error:  # the command knows ValueError: it must not import magfilter
+        raise ValueError(str(error)) from error
+
+
 def _model(name: str) -> Method:
     """The project's own filter, ``name`` being a shipped model's name or a path to one."""
     if not name:
         raise ValueError("Write model:NAME or model:PATH, for example model:models/warp.onnx")
-    from magfilter import MagfilterError, Magnifier
-
     opened: dict[float, Magnifier] = {}  # a network is read once for each alpha
 
     def magnify(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
         if alpha not in opened:
-            try:
-                opened[alpha] = Magnifier(alpha=alpha, model=name, shot_cuts=False)
-            except MagfilterError as error:  # the command knows ValueError: it must not import magfilter
-                raise ValueError(str(error)) from error
+            opened[alpha] = _magnifier(alpha, name)
         magnifier = opened[alpha]
         magnifier.reset()
         magnifier.push(reference)
@@ -76,8 +89,61 @@ def _model(name: str) -> Method:
     return magnify
 
 
+class ExactFlow:
+    """The filter with its network's answer replaced by the exact flow: what its rendering alone can reach.
+
+    What it lacks against the exact picture is the renderer's and the flow grid's doing (and what no
+    frame shows); what a ``model:`` lacks against this is the network's. Knows only scenes of known
+    motion: :func:`told` gives it the truth.
+    """
+
+    def __init__(self, model: str = "") -> None:
+        self.model = model
+        self._opened: dict[float, Magnifier] = {}
+
+    def __call__(self, reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
+        raise ValueError("exact knows the motion of known objects alone: known or subpixel")
+
+    def given(self, scene: Scene, d: float) -> Method:
+        """The method that knows the frame to be ``scene`` after ``d`` px."""
+
+        def magnify(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
+            from magfilter.magnifier import Measured
+            from magfilter.media.frame import Frame
+
+            if alpha not in self._opened:
+                # proxy=0: the flow is the network's own grid, not one of a reduced copy
+                self._opened[alpha] = _magnifier(alpha, self.model, proxy=0)
+            magnifier = self._opened[alpha]
+            flow = grid_flow(scene, d, magnifier.engine.model.descriptor.output_stride)
+            return np.asarray(magnifier.render(Measured(Frame.from_rgb(frame), flow)).to_rgb())
+
+        return magnify
+
+
+def grid_flow(scene: Scene, d: float, stride: int) -> np.ndarray:
+    """The exact flow (2, h, w) float32 px, x first, of a motion by ``d`` px, on a grid of ``stride`` px.
+
+    A point belongs to the object when that covers half of its cell: in the flow there is no
+    half-way between a mover and its ground, whatever the pixels mix.
+    """
+    cover = scene.mask()
+    rows, cols = -cover.shape[0] % stride, -cover.shape[1] % stride
+    cover = np.pad(cover, ((0, rows), (0, cols)), mode="edge")
+    cells = cover.reshape(cover.shape[0] // stride, stride, cover.shape[1] // stride, stride).mean((1, 3))
+    ours, ground = (np.float32(d) * way.astype(np.float32)[:, None, None] for way in (scene.direction, scene.drift))
+    return np.where(cells >= 0.5, ours, ground)
+
+
+def told(magnify: Method, scene: Scene, d: float) -> Method:
+    """``magnify``, told the truth if it wants to know: for methods with ``given(scene, d)``."""
+    given: Callable[[Scene, float], Method] | None = getattr(magnify, "given", None)
+    return given(scene, d) if given else magnify
+
+
 METHODS: dict[str, Callable[[str], Method]] = {
     "copy": lambda _: copy,
+    "exact": ExactFlow,
     "warp-dis": lambda _: warp_by_flow(dis),
     "model": _model,
 }

@@ -5,22 +5,22 @@ Everything takes a method ``magnify(reference, frame, alpha) -> magnified`` on (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from .estimators import Flow, estimator
+from .methods import Method, told
 from .pairs import Pair, PairFilter, paper_filter, photographs, real_pairs, resize_crop
 from .registration import Displacement, background_displacement, registered_displacement
 from .scenes import Scene, known_motion_scenes
+from .subpixel import subpixel
 
 __all__ = [
     "Displacement", "Pair", "PairFilter", "Scene", "background_displacement", "known_motion",
     "known_motion_scenes", "motion_error", "paper_filter", "photographs", "real_errors", "real_pairs",
-    "registered_displacement", "still_noise_ratio",
+    "registered_displacement", "still_noise_ratio", "subpixel",
 ]  # fmt: skip
-
-Method = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
 def motion_error(
@@ -92,7 +92,7 @@ def known_motion(
             along, across, still, psnr = [], [], [], []
             for scene in scenes:
                 reference, frame = scene.reference(noise), scene.frame(d, noise)
-                magnified = magnify(reference, frame, float(alpha))
+                magnified = told(magnify, scene, d)(reference, frame, float(alpha))
                 due = d * alpha * scene.direction
                 seen = registered_displacement(reference, magnified, scene.mask(), due)
                 along.append(float(seen.vector @ scene.direction) / (d * alpha))

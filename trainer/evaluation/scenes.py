@@ -1,8 +1,9 @@
-"""Known motion: a textured object moved exactly, to a fraction of a pixel, over a still photograph.
+"""Known motion: a textured object moved exactly, to a fraction of a pixel, over a photograph, still or moved, too.
 
 Both are photographs that no network is trained on. The object's outline is a formula, evaluated at
-the moved position; its texture is moved by the Fourier shift theorem. Nothing is interpolated
-between pixels, so the motion is exact to the 8-bit rounding of the picture.
+the moved position; its texture is moved by the Fourier shift theorem, and so is a background that
+moves, on a picture with a margin that is never seen. Nothing is interpolated between pixels, so the
+motion is exact to the 8-bit rounding of the picture.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from .registration import luma
 LENS = 0.5  # px; the object's texture is blurred by this much, as by a lens, so that it does not alias
 TEXTURE = 10.0  # levels²/px²; an object below this has too little texture to tell where it is
 EDGE = 1.5  # px; width of the anti-aliased outline
+BACKGROUNDS = ("still", "moving")
+FARTHEST = 24  # px; how far a moving background can be followed
+FADE = 24  # px; beyond that its margin is faded out, so that the Fourier shift's wrap-around finds nothing to move
+APART = np.pi / 3  # rad; least angle between the object's way and a moving background's
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Scene:
     lobes: np.ndarray  # (L, 3): order, relative amplitude, phase of the outline's waves
     direction: np.ndarray  # (2,) unit vector of the motion
     seed: int
+    drift: np.ndarray = field(default_factory=lambda: np.zeros(2))  # (2,) px that the background moves for each of ours
+    wide: np.ndarray | None = field(default=None, repr=False)  # rfft2 of a moving background with its margin
 
     def mask(self, displacement: np.ndarray | float = 0.0) -> np.ndarray:
         """(H, W) float64 coverage 0–1 of the object at ``displacement`` (a vector, or px along direction)."""
@@ -47,14 +54,30 @@ class Scene:
 
     def render(self, displacement: np.ndarray | float = 0.0, *, rounded: bool = True) -> np.ndarray:
         """The noise-free picture with the object at ``displacement``: uint8, or float64 0–255 unrounded."""
-        height, width = self.background.shape[:2]
-        dx, dy = self._vector(displacement)
-        wave = np.fft.rfftfreq(width)[None] * dx + np.fft.fftfreq(height)[:, None] * dy
-        moved = self.spectrum * np.exp(-2j * np.pi * wave)[..., None]
-        texture = np.fft.irfft2(moved, s=(height, width), axes=(0, 1))
+        texture = _shifted(self.spectrum, self.background.shape[:2], self._vector(displacement))
         cover = self.mask(displacement)[..., None]
-        picture = np.clip(texture * cover + self.background * (1 - cover), 0, 255)
+        picture = np.clip(texture * cover + self.ground(displacement) * (1 - cover), 0, 255)
         return np.rint(picture).astype(np.uint8) if rounded else picture
+
+    def ground(self, displacement: np.ndarray | float = 0.0) -> np.ndarray:
+        """(H, W, 3) float64, 0–255: the background alone, where it is when the object is at ``displacement``."""
+        way = self.drifted(displacement)
+        if self.wide is None or not way.any():
+            return self.background
+        if np.abs(way).max() > FARTHEST:
+            raise ValueError(f"The background can be moved by {FARTHEST} px, not by {np.abs(way).max():g}")
+        height, width = self.background.shape[:2]
+        margin = FARTHEST + FADE
+        moved = _shifted(self.wide, (height + 2 * margin, width + 2 * margin), way)
+        return moved[margin:-margin, margin:-margin]
+
+    def drifted(self, displacement: np.ndarray | float) -> np.ndarray:
+        """(2,) px by which the background has moved when the object is at ``displacement``; zero where it is still."""
+        return float(self._vector(displacement) @ self.direction) * self.drift
+
+    def hidden(self, displacement: np.ndarray | float = 0.0) -> np.ndarray:
+        """(H, W) float64, 0–1: where the ground that the object hides at rest is when it is at ``displacement``."""
+        return self.mask(self.drifted(displacement))
 
     def reference(self, noise: float = 0.0) -> np.ndarray:
         """The frame before the motion; ``noise`` is the sensor noise's deviation in 8-bit levels."""
@@ -85,15 +108,22 @@ def known_motion_scenes(
     size: tuple[int, int] = (288, 288),
     seed: int = 0,
     photos: Sequence[np.ndarray] | None = None,
+    background: str = "still",
 ) -> list[Scene]:
-    """``count`` scenes of ``size`` (height, width) pixels from ``photos`` (default: the evaluation's)."""
+    """``count`` scenes of ``size`` (height, width) pixels from ``photos`` (default: the evaluation's).
+
+    A "moving" ``background`` moves as far as the object does, in another direction; the objects and
+    their ways are those of the "still" scenes.
+    """
+    if background not in BACKGROUNDS:
+        raise ValueError(f"Unknown background {background!r}; known: {', '.join(BACKGROUNDS)}")
     photos = photographs() if photos is None else photos
     if len(photos) < 2:
         raise ValueError(f"Scenes need at least 2 photographs, got {len(photos)}")
-    return [_scene(size, seed * 100_003 + index, photos) for index in range(count)]
+    return [_scene(size, seed * 100_003 + index, photos, background == "moving") for index in range(count)]
 
 
-def _scene(size: tuple[int, int], seed: int, photos: Sequence[np.ndarray]) -> Scene:
+def _scene(size: tuple[int, int], seed: int, photos: Sequence[np.ndarray], moving: bool) -> Scene:
     rng = np.random.default_rng(seed)
     height, width = size
     first, second = rng.choice(len(photos), 2, replace=False)
@@ -118,19 +148,56 @@ def _scene(size: tuple[int, int], seed: int, photos: Sequence[np.ndarray]) -> Sc
     fade = (0.5 + 0.5 * np.cos(np.pi * np.clip((reach - inner) / max(outer - inner, 1), 0, 1)))[..., None]
     mean = (texture * fade).sum((0, 1)) / fade.sum()
     texture = mean + (texture - mean) * fade
-    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
-    lens = np.exp(-2 * (np.pi * LENS) ** 2 * (fx**2 + fy**2))
-    lens *= (np.abs(fy) < 0.5) & (fx < 0.5)  # the Nyquist wave has no direction to move in
     angle = rng.uniform(0, 2 * np.pi)
+    drift, wide = np.zeros(2), None
+    if moving:
+        rng = np.random.default_rng((seed, 1))  # of its own: the rest of the scene is as over still ground
+        turn = angle + rng.uniform(APART, 2 * np.pi - APART)
+        drift = np.array([np.cos(turn), np.sin(turn)])
+        wide = _wide(photos[first], size, rng)
+        margin = FARTHEST + FADE
+        whole = _shifted(wide, (height + 2 * margin, width + 2 * margin), np.zeros(2))
+        background = whole[margin:-margin, margin:-margin]
     return Scene(
         background=background,
-        spectrum=np.fft.rfft2(texture, axes=(0, 1)) * lens[..., None],
+        spectrum=_spectrum(texture),
         centre=centre,
         radius=float(radius),
         lobes=lobes,
         direction=np.array([np.cos(angle), np.sin(angle)]),
         seed=seed,
+        drift=drift,
+        wide=wide,
     )
+
+
+def _wide(photo: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Spectrum of a background for ``size`` pixels with a margin all round, whose rim is faded to the mean."""
+    margin = FARTHEST + FADE
+    height, width = size[0] + 2 * margin, size[1] + 2 * margin
+    picture, _ = _patch(photo, (height, width), rng)
+    picture = 8 + picture * (239 / 255)  # room for the Fourier shift's overshoots
+    y, x = np.mgrid[:height, :width]
+    inward = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
+    fade = (0.5 - 0.5 * np.cos(np.pi * np.clip(inward / FADE, 0, 1)))[..., None]
+    mean = picture.mean((0, 1))
+    return _spectrum(mean + (picture - mean) * fade)
+
+
+def _spectrum(picture: np.ndarray) -> np.ndarray:
+    """rfft2 of a picture (H, W, 3), seen through the lens."""
+    height, width = picture.shape[:2]
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    lens = np.exp(-2 * (np.pi * LENS) ** 2 * (fx**2 + fy**2))
+    lens *= (np.abs(fy) < 0.5) & (fx < 0.5)  # the Nyquist wave has no direction to move in
+    return np.fft.rfft2(picture, axes=(0, 1)) * lens[..., None]
+
+
+def _shifted(spectrum: np.ndarray, size: tuple[int, int], way: np.ndarray) -> np.ndarray:
+    """The picture (H, W, 3) float64 of a spectrum, moved by ``way`` (x, y) px by the Fourier shift theorem."""
+    height, width = size
+    wave = np.fft.rfftfreq(width)[None] * way[0] + np.fft.fftfreq(height)[:, None] * way[1]
+    return np.fft.irfft2(spectrum * np.exp(-2j * np.pi * wave)[..., None], s=(height, width), axes=(0, 1))
 
 
 def _patch(

@@ -1,0 +1,318 @@
+"""What the two magnifying networks are trained to do. Each part has a weight; 0 leaves it out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.clips import ClipBank
+from trainer.losses import edge_aware_smoothness, occluded, photometric, relative_flow_error
+from trainer.magnification import flow_loss, magnified_by_warp
+from trainer.scenes import PaintedScenes
+
+__all__ = ["Pairs", "Settings", "UNetObjective", "WarpObjective", "luma", "sample_alpha"]
+
+LUMA = (0.2126, 0.7152, 0.0722)  # BT.709: what the runtime hands to `warp` is the frame's own luma
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the outcome of a run, beside its `Plan`; kept with the weights."""
+
+    network: str = "warp"
+    width: int = 0  # channels at the finest resolution; 0: the network's own (warp 32, unet 64)
+
+    # layered scenes
+    scenes: float = 1.0  # weight: exact flow (warp), exact magnified frame (unet)
+    batch: int = 8  # scenes a step
+    size: int = 256  # px, of scenes and of crops of clips; the coarsest of warp's five scales then sees 16 × 16 px
+    reuse: int = 3  # times a painted batch is used, turned and filmed anew
+    slowest: float = 0.012  # px
+    fastest: float = 12.0  # px
+
+    # real clips, by photometric consistency (warp)
+    photometric: float = 0.5  # weight
+    smoothness: float = 0.05  # within it
+    photometric_batch: int = 4  # pairs, each in both directions
+    photometric_every: int = 2  # steps
+    windows: int = 6  # of twelve frames, kept of every clip
+
+    # the paper's flow loss (Eq. 3-5), on real pairs
+    flow_loss: float = 1.0  # weight
+    flow: str = "own"  # the estimator it is backpropagated through
+    updates: int = 5  # RAFT's iterations
+    pairs: int = 4  # a step
+    scenes_share: float = 0.0  # of these pairs that are painted scenes, taken as unlabelled
+    flow_every: int = 1  # steps
+    colour: float = 10.0  # weight of Eq. 4 within Eq. 5; 0 is the paper's ablation
+    norm: str = "l1"  # or "charbonnier"
+    occlusion_aware: bool = False  # Eq. 4 only where both frames see the point
+    largest_alpha: float = 16.0  # alpha = 2^U(0, 4)
+    jitter: bool = True  # flips, rotation and colour jitter of the paper
+
+    real_after: float = 0.0  # share of the run that scenes have for themselves
+
+    def __post_init__(self) -> None:
+        if self.network not in ("warp", "unet"):
+            raise ValueError(f"Expected network warp or unet, got {self.network!r}.")
+        if self.size < 64 or self.size % 64:
+            raise ValueError(f"Expected size to be a multiple of 64, got {self.size}.")
+        for name in ("batch", "reuse", "photometric_batch", "photometric_every", "windows", "pairs", "flow_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of 1 or more, got {getattr(self, name)}.")
+        if self.norm not in ("l1", "charbonnier"):
+            raise ValueError(f"Expected norm l1 or charbonnier, got {self.norm!r}.")
+        if not 0 <= self.scenes_share <= 1:
+            raise ValueError(f"Expected scenes_share in 0..1, got {self.scenes_share}.")
+        if self.largest_alpha < 1:
+            raise ValueError(f"Expected largest_alpha of 1 or more, got {self.largest_alpha}.")
+        parts = (self.scenes, self.flow_loss, self.photometric if self.network == "warp" else 0.0)
+        if max(parts) <= 0:
+            raise ValueError("Expected at least one of the weights scenes, photometric and flow_loss above 0.")
+
+    @property
+    def paints(self) -> bool:
+        """Whether scenes are needed at all."""
+        return self.scenes > 0 or (self.flow_loss > 0 and self.scenes_share > 0)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether the flow loss draws real pairs."""
+        return self.flow_loss > 0 and self.scenes_share < 1
+
+
+class Pairs(Protocol):
+    """An endless source of real pairs."""
+
+    def __call__(self) -> Tensor:
+        """(B, 2, 3, S, S) RGB in 0..1 on the training device."""
+        ...
+
+    def state(self) -> Any: ...
+
+    def restore(self, state: Any) -> None: ...
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) → (B, 1, H, W), BT.709."""
+    return (rgb * rgb.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def sample_alpha(count: int, largest: float, device: torch.device) -> Tensor:
+    """(count,) factors, geometric from 1 to `largest`: the paper's 2^U(0, 4) for 16 (§4.1)."""
+    return torch.exp(torch.rand(count, device=device) * math.log(largest))
+
+
+def _row(*images: Tensor) -> Tensor:
+    """The first pictures of some batches side by side: (3, H, n·W)."""
+    return torch.cat([image[0].expand(3, -1, -1) for image in images], 2)
+
+
+class _Base:
+    """Where the pairs of the flow loss come from, and what has to be remembered."""
+
+    def __init__(
+        self, settings: Settings, painted: PaintedScenes | None, pairs: Pairs | None, flow: nn.Module | None
+    ) -> None:
+        self.settings, self.painted, self.pairs, self.flow = settings, painted, pairs, flow
+        self.calls = 0
+
+    def _rgb_scenes(self, count: int) -> Tensor:
+        """Painted pairs as if filmed: (count, 2, 3, S, S). Luma scenes become grey pictures."""
+        assert self.painted is not None
+        one, two, _ = self.painted.scenes.augment(self.painted())
+        picked = [torch.cat([image] * (-(-count // len(image))))[:count].expand(-1, 3, -1, -1) for image in (one, two)]
+        return torch.stack(picked, 1)
+
+    def _unlabelled(self) -> Tensor:
+        s = self.settings
+        painted = round(s.pairs * s.scenes_share)
+        parts = [self._rgb_scenes(painted)] if painted else []
+        if painted < s.pairs:
+            assert self.pairs is not None
+            parts.append(self.pairs()[: s.pairs - painted])
+        return torch.cat(parts)
+
+    def _flow_loss(
+        self, reference: Tensor, frame: Tensor, magnified: Tensor, alpha: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        assert self.flow is not None
+        s = self.settings
+        with torch.autocast(reference.device.type, enabled=False):  # a flow network in half precision is noise
+            parts = flow_loss(
+                reference.float(),
+                frame.float(),
+                magnified.float(),
+                alpha,
+                self.flow,
+                norm=s.norm,
+                colour_weight=s.colour,
+                occlusion_aware=s.occlusion_aware,
+            )
+        log = {"magnification": parts.magnification.item(), "colour": parts.colour.item()}
+        return parts.total, log
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls,
+            "painted": self.painted.state() if self.painted else None,
+            "pairs": self.pairs.state() if self.pairs else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.calls = state["calls"]
+        if self.painted and state["painted"]:
+            self.painted.restore(state["painted"])
+        if self.pairs and state["pairs"] is not None:
+            self.pairs.restore(state["pairs"])
+
+
+class WarpObjective(_Base):
+    """`warp`: exact flow of scenes, photometric consistency of clips, the paper's loss on what it renders.
+
+    Args:
+        painted: luma scenes, or None; bank: luma clips, or None; pairs: RGB pairs, or None; flow: a frozen
+            estimator, or None. What is None has weight 0 in `settings`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        painted: PaintedScenes | None,
+        bank: ClipBank | None,
+        pairs: Pairs | None,
+        flow: nn.Module | None,
+    ) -> None:
+        super().__init__(settings, painted, pairs, flow)
+        self.bank = bank
+
+    def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
+        s = self.settings
+        turn, self.calls = self.calls, self.calls + 1
+        losses: list[Tensor] = []
+        log: dict[str, float] = {}
+        real = progress >= s.real_after or s.scenes <= 0
+        if s.scenes > 0:
+            loss, more = self._on_scenes(net)
+            losses.append(s.scenes * loss)
+            log |= more
+        if s.photometric > 0 and real and turn % s.photometric_every == 0:
+            loss, more = self._on_clips(net)
+            losses.append(s.photometric * loss)
+            log |= more
+        if s.flow_loss > 0 and real and turn % s.flow_every == 0:
+            reference, frame = self._unlabelled().unbind(1)
+            alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
+            magnified = magnified_by_warp(frame, net(luma(reference), luma(frame)), alpha)
+            loss, more = self._flow_loss(reference, frame, magnified, alpha)
+            losses.append(s.flow_loss * loss)
+            log |= more
+        if not losses:  # real parts alone, and not their turn
+            return self(net, progress)
+        total = torch.stack(losses).sum()
+        return total, {"loss": total.item(), **log}
+
+    def _on_scenes(self, net: nn.Module) -> tuple[Tensor, dict[str, float]]:
+        assert self.painted is not None
+        scene = self.painted()
+        reference, frame, flow = self.painted.scenes.augment(scene)
+        flows = net.pyramid(reference, frame)  # type: ignore[operator]
+        loss = relative_flow_error(flows, flow, scene.speed)
+        log = {"scenes": loss.item()}
+        with torch.no_grad():  # realised share of the motion, by its magnitude: 1 is right
+            size = flow.norm(dim=1)
+            along = (flows[-1] * flow).sum(1) / size.clamp_min(1e-6).square()
+            for low, high in ((0.02, 0.1), (0.1, 1), (1, 16)):
+                here = (size > low) & (size <= high)
+                if bool(here.any()):
+                    log[f"gain {low:g}-{high:g} px"] = along[here].clamp(-3, 3).mean().item()
+            still = size < 1e-6
+            if bool(still.any()):
+                log["still px"] = flows[-1].norm(dim=1)[still].mean().item()
+        return loss, log
+
+    def _on_clips(self, net: nn.Module) -> tuple[Tensor, dict[str, float]]:
+        """Photometric consistency both ways round, at the two finest scales."""
+        assert self.bank is not None
+        reference, frame = self.bank(self.settings.photometric_batch, self.settings.size)
+        one, two = torch.cat([reference, frame]), torch.cat([frame, reference])
+        flows = net.pyramid(one, two)  # type: ignore[operator]
+        half = F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)
+        hidden = occluded(flows[-1] / 2, flows[-1].roll(len(reference), 0) / 2)  # on the half-resolution grid
+        full = F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=False)
+        data = photometric(one, two, full, F.interpolate(hidden, scale_factor=2))
+        wide = F.interpolate(flows[-2], scale_factor=2, mode="bilinear", align_corners=False)
+        coarse = photometric(*half, wide, hidden)
+        smooth = edge_aware_smoothness(flows[-1], half[0])
+        loss = data + 0.5 * coarse + self.settings.smoothness * smooth
+        return loss, {"photometric": data.item(), "hidden": hidden.mean().item()}
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "bank": self.bank.state() if self.bank else None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        if self.bank and state["bank"] is not None:
+            self.bank.restore(state["bank"])
+
+    @torch.no_grad()
+    def pictures(self, net: nn.Module) -> dict[str, Tensor]:
+        scene = self.painted.at_hand if self.painted else None
+        if scene is None:
+            return {}
+        flow = net(scene.reference[:1], scene.frame[:1])
+        ten = scene.frame.new_full((1,), 10.0)
+        return {
+            "reference, frame, x10": _row(scene.reference, scene.frame, magnified_by_warp(scene.frame[:1], flow, ten))
+        }
+
+
+class UNetObjective(_Base):
+    """`unet`: the exact magnified frame of scenes (L1), and the paper's loss on unlabelled pairs.
+
+    Args:
+        painted: RGB scenes exact up to `largest_alpha`, or None; pairs: RGB pairs, or None; flow: a frozen
+            estimator, or None. What is None has weight 0 in `settings`.
+    """
+
+    def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
+        s = self.settings
+        self.calls += 1
+        losses: list[Tensor] = []
+        log: dict[str, float] = {}
+        if s.scenes > 0:
+            assert self.painted is not None
+            scene = self.painted()
+            alpha = sample_alpha(len(scene.frame), s.largest_alpha, scene.frame.device)
+            with torch.no_grad():
+                target = self.painted.scenes.magnified(scene, alpha)
+            loss = F.l1_loss(net(scene.reference, scene.frame, alpha).float(), target)
+            with torch.no_grad():
+                log |= {"scenes": loss.item(), "scenes, unmagnified": F.l1_loss(scene.frame, target).item()}
+            losses.append(s.scenes * loss)
+        if s.flow_loss > 0 and (progress >= s.real_after or s.scenes <= 0):
+            reference, frame = self._unlabelled().unbind(1)
+            alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
+            loss, more = self._flow_loss(reference, frame, net(reference, frame, alpha), alpha)
+            losses.append(s.flow_loss * loss)
+            log |= more
+        total = torch.stack(losses).sum()
+        return total, {"loss": total.item(), **log}
+
+    @torch.no_grad()
+    def pictures(self, net: nn.Module) -> dict[str, Tensor]:
+        if self.pairs is None:
+            return {}
+        remembered = self.pairs.state()
+        reference, frame = self.pairs()[:1].unbind(1)
+        self.pairs.restore(remembered)  # looking must not change what is trained on
+        was_training = net.training
+        net.eval()  # and must not move the batch statistics
+        magnified = net(reference, frame, frame.new_full((1,), 8.0))
+        net.train(was_training)
+        return {"reference, frame, x8": _row(reference, frame, magnified)}
