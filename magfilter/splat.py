@@ -19,8 +19,10 @@ Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-APART = 0.5  # grid px; deviation of what lands together beyond which it is told apart
-ALIKE = 0.5  # of its own motion against the ground; what differs less from the winner counts with it
+APART = 0.05  # grid px; deviation of what lands together beyond which it is told apart,
+RIPPLE = 0.2  # and the share of its own motion against the ground that it must exceed, too
+SAME = 0.1  # grid px; what differs less from the winner counts with it, and so does
+ALIKE = 0.5  # what differs by less than this share of the winner's motion against the ground
 STRETCHED = 0.75  # grid px by which neighbours are thrown apart (or together) beyond which points are put between them
 TORN = 8.0  # grid px; beyond that they are no longer one piece
 SUDDEN = 8.0  # nor where they move apart by so many times what the pairs beside them do: there an outline runs
@@ -111,7 +113,9 @@ def splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Fiel
     mean_u, mean_v = (sum_u[at] + rest_u) * share, (sum_v[at] + rest_v) * share
     variance = (squares[at] + rest_u * rest_u + rest_v * rest_v) * share - mean_u * mean_u - mean_v * mean_v
     flat[0, at], flat[1, at] = mean_u, mean_v
-    mixed = at[variance > (APART * stride) ** 2]
+    borne_u, borne_v = (part.ravel()[at] if part.size > 1 else part.ravel() for part in borne)
+    own = (mean_u - borne_u) ** 2 + (mean_v - borne_v) ** 2
+    mixed = at[variance > np.maximum((APART * stride) ** 2, RIPPLE**2 * own)]
     if len(mixed):
         _resolve(field, mixed, landing, load, points, rest, borne, stride)
     return field, landed.reshape(height, width)
@@ -208,7 +212,7 @@ def _resolve(
     winner = np.zeros((2, count))
     winner[:, index[won]] = u[won], v[won]
     against = winner - np.broadcast_to(borne, field.shape).reshape(2, -1)[:, places]
-    near = np.maximum(ALIKE**2 * square(against), (0.75 * stride) ** 2)
+    near = np.maximum(ALIKE**2 * square(against), (SAME * stride) ** 2)
     alike = (u - winner[0, index]) ** 2 + (v - winner[1, index]) ** 2 < near[index]
     index, weight, u, v = index[alike], weight[alike], u[alike], v[alike]
     total = np.maximum(np.bincount(index, weight, count), EPSILON)

@@ -227,3 +227,93 @@ def test_attenuated_mover_is_not_shown_at_its_unattenuated_place():
     reached = inside(4, 0, x, y) & ~inside(1, 0, x, y, margin=1)
     source_x, source_y = looked_at(field)
     assert not inside(4, 0, source_x[reached], source_y[reached]).any()
+
+
+# --- movers that meet, ground that moves -----------------------------------------------------------
+
+
+def over_moving_ground(mover: tuple[float, float], ground: tuple[float, float]) -> np.ndarray:
+    flow = uniform(*ground)
+    flow[:, TOP : TOP + SIDE, LEFT : LEFT + SIDE] = np.array(mover, np.float32)[:, None, None]
+    return flow
+
+
+@pytest.mark.parametrize("ground", [(-0.3, 0.4), (0.0, 0.5), (-0.5, 0.0), (0.25, -0.43)])
+@pytest.mark.parametrize(("mover", "alpha"), [((0.5, 0.0), 12), ((0.48, 0.14), 16), ((0.0, 0.0), 16)])
+def test_mover_over_moving_ground_is_whole(ground, mover, alpha):
+    """As fast as the ground, faster or at rest: what moves against the ground hides it, and is averaged with none."""
+    field = magnified_displacement(over_moving_ground(mover, ground), alpha, 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    shown = inside(alpha * mover[0], alpha * mover[1], x, y, margin=-0.5)
+    assert shown.sum() >= 100
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][shown], (1 - alpha) * mover[k], rtol=1e-4, atol=1e-5)
+    far = 10  # and everywhere else the picture shows ground, and none twice as a ghost of the mover
+    middle = (x >= far) & (y >= far) & (x < SIZE - far) & (y < SIZE - far)
+    elsewhere = middle & ~inside(alpha * mover[0], alpha * mover[1], x, y, margin=1.01)
+    source_x, source_y = looked_at(field)
+    assert not inside(*mover, source_x[elsewhere], source_y[elsewhere], margin=-1).any()
+    hidden = inside(alpha * ground[0], alpha * ground[1], x, y, margin=1.01)
+    seen = elsewhere & ~hidden
+    assert seen.sum() > 100
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][seen], (1 - alpha) * ground[k], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", [(-0.5, 0.0), (-0.49, 0.1)])
+def test_two_movers_of_like_speed_are_not_averaged(other):
+    flow = np.zeros((2, 24, 60), np.float32)
+    flow[0, 6:18, 10:20] = 0.5  # lands on 20..29
+    flow[:, 6:18, 32:44] = np.array(other, np.float32)[:, None, None]  # on about 22..33
+    field = magnified_displacement(flow, 20, 1)[:, 9:15, 20:33]
+    one, two = (np.hypot(field[0] + 19 * u, field[1] + 19 * v) for u, v in ((0.5, 0), other))
+    assert (np.minimum(one, two) < 1e-3).all(), "each place shows one of the two"
+    assert (one < 1e-3).any()
+    assert (two < 1e-3).any()
+
+
+def test_large_mover_is_in_front_of_the_ground_that_rests():
+    """What fills most of the picture is no ground while a good part of the rim rests."""
+    flow = np.zeros((2, 60, 60), np.float32)
+    flow[0, 6:, 14:50] = 0.5
+    field = magnified_displacement(flow, 10, 1)
+    np.testing.assert_allclose(field[0, 8:, 20:54], -4.5, rtol=1e-4)
+    assert not field[:, :, 56:].any()
+
+
+@pytest.mark.parametrize("steep", [1.0, 2.5, 4.0])
+def test_stretched_material_over_still_ground_has_no_holes(steep):
+    """A flank that stretches many times over stays whole; nothing behind it shows through."""
+    alpha, length = 20, 8
+    flow = np.zeros((2, 40, 90), np.float32)
+    ramp = np.clip(np.arange(90) - 20, 0, length) * steep / alpha
+    flow[0] = np.where(np.arange(90) < 50, ramp, 0)
+    field = magnified_displacement(flow, alpha, 1)
+    source_x, source_y = looked_at(field)
+    end = int(20 + length + length * steep)
+    flank = source_x[4:-4, 18 : end + 1]
+    assert (np.diff(flank, axis=1) > -0.05).all(), "the picture's order is kept"
+    assert np.diff(flank, axis=1).max() < 2.5
+    np.testing.assert_allclose(source_y[4:-4, 18 : end + 1], np.mgrid[4:36, 18 : end + 1][0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("turn", "zoom"), [(0.0, 0.0), (0.004, 0.0), (0.0, 0.006), (-0.003, -0.004)])
+def test_camera_s_motion_is_followed_and_the_border_reflected(turn, zoom):
+    y, x = np.mgrid[:60, :80].astype(np.float32)
+    matrix = np.array([[zoom, -turn], [turn, zoom]])
+    shift = np.array([0.4, -0.2])
+    flow = (np.einsum("ij,jyx->iyx", matrix, np.stack([x - 40, y - 30])) + shift[:, None, None]).astype(np.float32)
+    alpha = 10
+    field = magnified_displacement(flow, alpha, 1)
+    # Output q shows p with p + alpha · f(p) = q, which the frame has at p + f(p).
+    q = np.stack([x - 40, y - 30]) - alpha * shift[:, None, None]
+    p = np.einsum("ij,jyx->iyx", np.linalg.inv(np.eye(2) + alpha * matrix), q)
+    due = np.einsum("ij,jyx->iyx", np.eye(2) + matrix, p) + shift[:, None, None] - np.stack([x - 40, y - 30])
+    np.testing.assert_allclose(field[:, 8:-8, 10:-10], due[:, 8:-8, 10:-10], atol=0.15)
+    source_x, source_y = looked_at(field)
+    strip = source_x[10:-10, :3]  # came in from the left
+    assert (strip > -1).all()
+    if not (turn or zoom):
+        assert strip.min() >= 0
+        assert (strip[:, 0] > strip[:, 2] + 0.5).all(), "a mirror, no streak"
+        assert (source_y[-2:, 10:-10] < 59.5).all()

@@ -259,20 +259,6 @@ def test_scenes_need_texture():
         protocol.known_motion_scenes(1, photos=[flat(90).repeat(12, 0).repeat(12, 1)] * 2)
 
 
-# --- still ----------------------------------------------------------------------------------------
-
-
-def test_still_noise_ratio(photos):
-    assert protocol.still_noise_ratio(methods.copy, photos[:2]) == 0
-
-    def linear(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
-        out = reference + alpha * (frame.astype(np.float64) - reference)
-        return np.clip(np.rint(out), 0, 255).astype(np.uint8)
-
-    ratio = protocol.still_noise_ratio(linear, photos[:2], alpha=4.0)
-    assert ratio == pytest.approx(3 * np.sqrt(2), rel=0.05)
-
-
 # --- methods and the command ----------------------------------------------------------------------
 
 
@@ -331,7 +317,9 @@ def test_command_prints_tables_and_writes_json(eval_root, tmp_path, capsys):
     output = tmp_path / "out.json"
     common = ["--method", "copy", "--quick", "--json", str(output), "--eval-root", str(eval_root)]
     main(["still", *common])
-    assert json.loads(output.read_text())["still"]["ratio"] == 0
+    found = json.loads(output.read_text())["still"]
+    assert found == {"ratio": 0, "applied": None, "registered": pytest.approx(0, abs=1e-9)}
+    assert "| mean displacement of tiles, registered (px) | 20 | 0.0000 |" in capsys.readouterr().out
     main(["real", *common, "--flow", "dis", "--cache", str(tmp_path / "cache"), "--limit", "2"])
     rows = json.loads(output.read_text())["real"]["rows"]
     assert [row["alpha"] for row in rows] == [4, 10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -19,6 +20,12 @@ from trainer.evaluation import methods, protocol, ssim, subpixel
 @pytest.fixture(scope="module")
 def scenes() -> list[protocol.Scene]:
     return protocol.known_motion_scenes(2, (256, 256), seed=3, photos=[texture(seed) for seed in range(4)])
+
+
+@pytest.fixture(scope="module")
+def moving() -> list[protocol.Scene]:
+    photos = [texture(seed, (420, 460)) for seed in range(4)]
+    return protocol.known_motion_scenes(2, (256, 256), seed=3, photos=photos, background="moving")
 
 
 class Perfect:
@@ -131,6 +138,75 @@ def test_noise_costs(scenes):
     assert noisy["copy"] < clean["copy"] - 0.02
 
 
+# --- moving background ----------------------------------------------------------------------------
+
+
+def test_moving_background_moves_as_far_and_elsewhere(moving, scenes):
+    for one, still in zip(moving, scenes, strict=True):
+        assert np.hypot(*one.drift) == pytest.approx(1)
+        assert one.drift @ one.direction < 0.5 + 1e-9
+        assert (one.direction == still.direction).all()
+        assert (one.mask(3.0) == still.mask(3.0)).all()
+        assert not still.drift.any()
+        assert (still.ground(5.0) == still.background).all()
+        assert (still.hidden(5.0) == still.mask()).all()
+        assert (one.hidden(5.0) == one.mask(5.0 * one.drift)).all()
+
+
+def test_moving_background_is_exact_and_its_margin_unseen(moving):
+    scene = dataclasses.replace(moving[0], drift=np.array([0.0, 1.0]))
+    rest = scene.ground()
+    for d in (1, 10, 12):
+        np.testing.assert_allclose(scene.ground(d)[d:], rest[:-d], atol=1e-9)
+    # Halves add up; and what comes in at the border is as textured as the rest, with nothing of the other side.
+    half = dataclasses.replace(scene, drift=np.array([0.0, 0.5])).ground(9.0)  # 4.5 px
+    np.testing.assert_allclose(half, scene.ground(4.5), atol=1e-9)
+    entered = scene.ground(12)[:12]
+    assert entered.std() > 0.4 * rest.std()
+    assert np.abs(np.diff(scene.ground(12), axis=0)[8:16]).mean() < 2 * np.abs(np.diff(rest, axis=0)).mean()
+    with pytest.raises(ValueError, match="12 px"):
+        scene.ground(12.1)
+
+
+def test_registration_measures_the_moving_background(moving):
+    for scene in moving:
+        found = protocol.background_displacement(
+            scene.reference(), scene.frame(2), scene.mask(), 2 * scene.direction, reach=4
+        )
+        assert found == pytest.approx(2, abs=0.03)
+
+
+def test_moving_scenes_repeat_and_others_are_unknown(moving):
+    photos = [texture(seed, (420, 460)) for seed in range(4)]
+    again = protocol.known_motion_scenes(2, (256, 256), seed=3, photos=photos, background="moving")
+    assert all(np.array_equal(a.frame(0.3, 2.0), b.frame(0.3, 2.0)) for a, b in zip(moving, again, strict=True))
+    with pytest.raises(ValueError, match="still, moving"):
+        protocol.known_motion_scenes(1, photos=photos, background="swaying")
+
+
+def test_copy_and_perfect_magnifier_over_moving_background(moving):
+    (row,) = protocol.subpixel(Perfect(), moving, (0.04,))
+    assert row["ssim"] == pytest.approx(1)
+    assert row["gain"] == pytest.approx(1, abs=0.003)
+    assert row["background"] < 1e-3
+    assert row["copy"] < 0.6  # against 0.9 over still ground
+    (row,) = protocol.subpixel(methods.copy, moving, (0.5,))
+    assert row["ssim_background"] < 0.6
+    assert row["background"] > 3  # it should have moved 9.5 px farther; few tiles are found so far off
+
+
+def test_filter_told_the_exact_flow_over_moving_background(moving):
+    """What of the renderer's doing SSIM may cost: the outline and the ground that was never filmed."""
+    (row,) = protocol.subpixel(methods.method("exact"), moving, (0.1,))
+    assert row["gain"] == pytest.approx(1, abs=0.005)
+    assert row["ssim_inside"] > 0.99
+    assert row["ssim_background"] > 0.98
+    assert row["ssim_rim"] > 0.6
+    assert row["ssim"] > 0.95
+    flow = methods.grid_flow(moving[0], 0.3, 2)
+    np.testing.assert_allclose(flow[:, 0, 0], 0.3 * moving[0].drift, atol=1e-6)
+
+
 # --- the exact flow -------------------------------------------------------------------------------
 
 
@@ -169,11 +245,18 @@ def test_others_are_not_told(scenes):
 
 
 def test_command_prints_the_table_and_what_is_missed(scenes, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command.protocol, "known_motion_scenes", lambda count, seed: scenes[:count])
+    asked = []
+
+    def few(count, seed, background):
+        asked.append(background)
+        return scenes[:count]
+
+    monkeypatch.setattr(command.protocol, "known_motion_scenes", few)
     output = tmp_path / "out.json"
     arguments = ["subpixel", "--method", "copy", "--scenes", "1", "--json", str(output)]
     command.main(arguments)
     table = capsys.readouterr().out
+    assert "moving background" in table
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["0.04", "0.1", "0.2", "0.5", "1"]
     widths = {line.count("|") for line in lines}
@@ -182,6 +265,10 @@ def test_command_prints_the_table_and_what_is_missed(scenes, monkeypatch, tmp_pa
     assert found["noise"] == 0
     assert "gain at 0.04 px" in found["missed"]
     assert "gain at 0.04 px" in table
+    assert found["background"] == "moving"
+    command.main([*arguments, "--background", "still"])
+    assert "still background" in capsys.readouterr().out
+    assert asked == ["moving", "still"]
 
 
 def test_command_runs_all_levels_when_told(monkeypatch, capsys):
@@ -191,7 +278,7 @@ def test_command_runs_all_levels_when_told(monkeypatch, capsys):
         asked.append((tuple(levels), noise))
         return []
 
-    monkeypatch.setattr(command.protocol, "known_motion_scenes", lambda count, seed: [])
+    monkeypatch.setattr(command.protocol, "known_motion_scenes", lambda count, seed, background: [])
     monkeypatch.setattr(command.protocol, "subpixel", fake)
     command.main(["subpixel", "--method", "copy", "--full", "--noise", "2"])
     assert asked == [(subpixel.ALL_LEVELS, 2.0)]

@@ -37,8 +37,8 @@ def test_who_trains_alone_is_a_team_of_one(monkeypatch):
 
 
 # What each of the two processes does: train with a toy of its own seed, then once more as after a restart, and
-# write down the weights it ends with; a run that only the second is asked to stop; and one whose checkpoint it
-# does not see.
+# write down the weights it ends with; a run whose second member meets a batch that is no number, one that only
+# the second is asked to stop, and one whose checkpoint it does not see.
 MEMBER = """
 import os
 import signal
@@ -63,6 +63,13 @@ with Team.gather("cpu") as team:
             if team.rank == 1 and self.calls == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().__call__(net, progress)
+
+    # The second meets a batch that is no number, in the middle of its second step.
+    rows = torch.rand(40, 3, generator=torch.Generator().manual_seed(team.rank))
+    rows[12 * team.rank : 16 * team.rank] = torch.nan
+    net = linear()
+    run(net, linear(), Toy(rows=rows), Plan(steps=4, **PLAN), out / "spoilt", METADATA, team)
+    torch.save(net.weight.detach(), out / f"{team.rank}-spoilt.pt")
 
     toy = Asking()
     run(linear(), linear(), toy, Plan(steps=1000, **PLAN), out / "asked", METADATA, team)
@@ -164,3 +171,11 @@ def test_a_folder_that_only_one_of_them_sees_is_an_error_in_both(pair):
     for rank in range(2):
         assert "find steps [6, 0]" in (pair / f"{rank}-unseen.txt").read_text()
     assert load_checkpoint(pair / "run").state["step"] == 6
+
+
+def test_a_step_that_is_not_finite_for_one_is_left_out_by_both(pair):
+    found = load_checkpoint(pair / "spoilt")
+    assert (found.state["step"], found.state["skipped"]) == (4, 1)
+    one, two = (torch.load(pair / f"{rank}-spoilt.pt") for rank in range(2))
+    assert torch.isfinite(one).all()
+    assert torch.equal(one, two)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from toys import CPU, FixedPairs, Translation, painter, translated  # noqa: E402
 
 import trainer.objectives as module  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
+from trainer.loop import Plan, run  # noqa: E402
 from trainer.magnification import flow_loss  # noqa: E402
 from trainer.objectives import Settings, UNetObjective, WarpObjective, luma, sample_alpha  # noqa: E402
 from trainer.scenes import PaintedScenes  # noqa: E402
@@ -112,15 +114,15 @@ def test_warp_learns_from_a_batch_of_scenes():
     torch.manual_seed(0)
     net = build_network("warp", 8)
     objective = WarpObjective(settings("warp", **ONLY_SCENES), painted(1, reuse=1000), None, None, None)
-    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     losses = []
-    for _ in range(16):
+    for _ in range(32):
         optimiser.zero_grad()
         loss, _ = objective(net, 0.5)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+    assert sum(losses[-8:]) < 0.85 * sum(losses[:8])
 
 
 def test_photometric_is_least_at_the_motion_of_the_clip():
@@ -289,30 +291,32 @@ def test_alpha_is_drawn_geometrically():
 
 
 @pytest.mark.slow
-def test_unet_learns_to_magnify_sixteen_pairs_without_a_label(monkeypatch):
+def test_unet_learns_to_magnify_sixteen_pairs_without_a_label(tmp_path, monkeypatch):
     """The paper's recipe in small: the flow loss alone teaches a narrow U-Net to magnify 16 pairs three times."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.setattr(module, "sample_alpha", lambda count, largest, device: torch.full((count,), 3.0))
+    losses = []
+
+    class Noting(UNetObjective):
+        def __call__(self, net, progress):
+            loss, log = super().__call__(net, progress)
+            losses.append(loss.item())
+            return loss, log
+
     (pairs, moves), flow = translated(16, SIZE), Translation()
     torch.manual_seed(0)
-    net = build_network("unet", 8)
-    objective = UNetObjective(settings("unet", **{**ONLY_FLOW, "pairs": 4}), None, FixedPairs(pairs, 4), flow)
-    optimiser = torch.optim.Adam(net.parameters(), lr=4e-3)
-    losses = []
-    for _ in range(120):
-        optimiser.zero_grad()
-        loss, _ = objective(net, 0.5)
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert sum(losses[-8:]) < 0.4 * sum(losses[:8])
+    net, averaged = build_network("unet", 8), build_network("unet", 8)
+    objective = Noting(settings("unet", **{**ONLY_FLOW, "pairs": 4}), None, FixedPairs(pairs, 4), flow)
+    plan = Plan(steps=120, rate=5e-3, warm_up=1, average=0.8)
+    run(net, averaged.eval(), objective, plan, tmp_path, {"network": "unet", "width": "8"})
+    assert sum(losses[-8:]) < 0.35 * sum(losses[:8])
     with torch.no_grad():
         reference, frame = pairs.unbind(1)
         three = torch.full((16,), 3.0)
-        net.eval()
-        learned = flow_loss(reference, frame, net(reference, frame, three), three, flow)
+        learned = flow_loss(reference, frame, averaged(reference, frame, three), three, flow)
         nothing = flow_loss(reference, frame, frame, three, flow)
     assert learned.magnification < 0.3 * nothing.magnification
-    assert learned.total < 0.9 * nothing.total, "whose colours are perfect"
+    assert learned.total < nothing.total, "whose colours are perfect"
     moved = learned.flow_magnified[:, :, 0, 0]
     assert ((moved * moves).sum() / moves.square().sum()).item() == pytest.approx(3, rel=0.2)
 

@@ -88,6 +88,13 @@ def test_speeds_are_drawn_between_those_asked_for():
     assert (moving.log().mean().exp() - 1).abs() < 0.25, "geometrically"
 
 
+@pytest.mark.parametrize("camera", [0.0, 1.0])
+def test_the_camera_moves_in_as_many_scenes_as_asked(camera):
+    layers, speed = painter(1, 64, camera=camera).draw(32)
+    moves = layers.affine[:, 0].abs().sum((1, 2)) > 0
+    assert torch.equal(moves, (speed > 0) & (camera == 1))
+
+
 def test_the_same_seed_paints_the_same_scenes():
     one, two, other = (painter(seed, 64)(2) for seed in (8, 8, 9))
     for name in ("reference", "frame", "flow", "speed"):

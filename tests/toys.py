@@ -134,6 +134,7 @@ class Translation(torch.nn.Module):
 
     def forward(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
         assert one.dtype == two.dtype == torch.float32, "a flow network in half precision is noise"
+        assert not torch.is_autocast_enabled("cpu")
         grey, change = one.mean(1), (two - one).mean(1)
         y, x = torch.gradient(grey, dim=(1, 2))
         xx, xy, yy, xt, yt = (part.mean((1, 2)) for part in (x * x, x * y, y * y, x * change, y * change))

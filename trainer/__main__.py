@@ -195,7 +195,7 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
     try:
         changes = _changes(settings, {})
         click.echo(run(clip, out, model=find_model(model), changes=changes, **options).model)
-    except (ValueError, ModelError) as error:
+    except (ValueError, OSError, ModelError) as error:
         raise click.ClickException(str(error)) from None
 
 

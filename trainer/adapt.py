@@ -67,7 +67,7 @@ def _decoded(container: Any, start: float, duration: float | None) -> Iterator[A
         time = (frame.time if frame.time is not None else first) - first
         if time < start - 1e-6:
             continue
-        if duration is not None and time >= start + duration:
+        if duration is not None and time >= start + duration - 1e-6:
             return
         yield frame
 

@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 
-__all__ = ["Diverged", "Objective", "Plan", "Team", "run"]
+__all__ = ["Diverged", "Objective", "Plan", "Team", "keep_memory", "run"]
 
 TELL = 20.0  # seconds between lines of progress
 GIVE_UP = 50  # steps in a row without a finite gradient
@@ -133,6 +133,14 @@ class Team:
         finally:
             dist.destroy_process_group()
 
+    def all(self, fine: bool) -> bool:
+        """Whether it is fine with every member."""
+        if self.size == 1:
+            return fine
+        said = torch.tensor(float(not fine), device=self.device)
+        dist.all_reduce(said)
+        return not bool(said)
+
     def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
         """The leader's clock, and whether anyone was asked to stop: all must leave the loop at the same step."""
         if self.size == 1:
@@ -170,7 +178,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let glibc reuse large blocks instead of asking the kernel for zeroed pages every time: over
     twice as fast on a CPU. Elsewhere nothing happens."""
     if sys.platform == "linux":
@@ -264,7 +272,7 @@ def run(
         CheckpointError: if a checkpoint cannot be written; the previous one is intact.
         Diverged: after many steps in a row without finite gradients; the last checkpoint is intact.
     """
-    _keep_memory()
+    keep_memory()
     team = team or Team()
     if team.leads:
         out.mkdir(parents=True, exist_ok=True)
@@ -333,17 +341,24 @@ def run(
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             buffers = [value.clone() for value in net.buffers()]
+            fine = True
             for part in range(plan.accumulate):
                 last = part == plan.accumulate - 1
                 apart = contextlib.nullcontext() if last or team.size == 1 else whole.no_sync()
                 with apart:
                     with torch.autocast(team.device.type, torch.bfloat16, enabled=plan.bf16):
                         loss = whole(done)
+                    if log:
+                        log.add(one.log)
+                    # Backwards through a look-up at a place that is no number, torch's CPU build crashes.
+                    fine = team.all(bool(torch.isfinite(loss)))
+                    if not fine:
+                        break
                     (loss / plan.accumulate).backward()
-                if log:
-                    log.add(one.log)
-            norm = nn.utils.clip_grad_norm_(net.parameters(), plan.clip_norm or math.inf)
-            if bool(torch.isfinite(norm)):
+            if fine:
+                norm = nn.utils.clip_grad_norm_(net.parameters(), plan.clip_norm or math.inf)
+                fine = bool(torch.isfinite(norm))
+            if fine:
                 optimiser.step()
                 # Early on the average forgets quickly, or it would remember the initial weights.
                 _follow(averaged, net, min(plan.average, (step + 1) / (step + 10)))

@@ -26,6 +26,7 @@ __all__ = ["Flow", "FlowLoss", "flow_loss", "magnified_by_warp"]
 Flow = Callable[[Tensor, Tensor], Tensor]
 """`flow(one, two)`: two images (B, 3, H, W) RGB in 0..1 → (B, 2, H, W) px from the first to the second."""
 
+FAR = 1e5  # px; torch's CPU build crashes on its way back from a reflection about places out of all bounds
 ROUND = 1e-3  # px or share of full scale: below this Charbonnier is a parabola
 
 
@@ -203,7 +204,7 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
     """
     image = image.to(flow.dtype)
     height, width = image.shape[-2:]
-    at = base_grid(height, width, flow) + flow
+    at = base_grid(height, width, flow) + flow.clamp(-FAR, FAR)
     scale = flow.new_tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)])
     at = at * scale.view(1, 2, 1, 1) - 1.0
     return F.grid_sample(image, at.permute(0, 2, 3, 1), padding_mode="reflection", align_corners=True)

@@ -34,6 +34,7 @@ class Settings:
     reuse: int = 3  # times a painted batch is used, turned and filmed anew
     slowest: float = 0.012  # px
     fastest: float = 12.0  # px
+    camera: float = 0.75  # share of scenes whose background moves; with half, `warp` took slow ground for still
 
     # real clips, by photometric consistency (warp)
     photometric: float = 0.5  # weight

@@ -153,7 +153,7 @@ class LayeredScenes:
         speed = speed * (self._rand(b) > 0.12)  # still scenes
         share = 0.3 + 0.7 * self._rand(b, count)
         share = share * (self._rand(b, count) > 0.25)
-        share[:, 0] = self._rand(b) * (self._rand(b) < self.camera)
+        share[:, 0] = (0.1 + 0.9 * self._rand(b)) * (self._rand(b) < self.camera)
         own = speed[:, None] * share  # (B, L) px
         heading = self._rand(b, count) * 2 * math.pi
         reach = radius.amax(-1).clamp_min(20)

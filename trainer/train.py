@@ -26,7 +26,7 @@ from trainer.objectives import Settings, UNetObjective, WarpObjective
 from trainer.scenes import LayeredScenes, PaintedScenes
 from trainer.textures import load_cutouts, load_tiles, picture_files
 
-__all__ = ["CONFIGS", "Data", "Settings", "configure", "fill", "train"]
+__all__ = ["CONFIGS", "Data", "Settings", "configure", "fill", "make_objective", "train"]
 
 CONFIGS = Path(__file__).parent / "configs"
 T = TypeVar("T")
@@ -179,7 +179,12 @@ def _need(value: Path | None, option: str, what: str) -> Path:
     return value
 
 
-def _objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Objective:
+def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Objective:
+    """What `settings` ask for, its data read and on the team's device.
+
+    Raises:
+        ValueError: if data are missing or unusable.
+    """
     s, device = settings, team.device
     seed = plan.seed + RANKS_APART * team.rank
     films = clip_files(data.clips)
@@ -192,7 +197,7 @@ def _objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Object
         tiles = load_tiles(picture_files(photos), films, channels).to(device)
         objects = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels).to(device)
         largest = 1.0 if warp else s.largest_alpha
-        scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest))
+        scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest), s.camera)
         painted = PaintedScenes(scenes, s.batch, s.reuse)
         told.append(f"{len(tiles)} tiles, {len(objects)} cut-outs")
     bank = None
@@ -240,4 +245,4 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
             "width": str(settings.width),
             "settings": json.dumps({**asdict(settings), **asdict(plan)}),
         }
-        return run(net, averaged, _objective(settings, plan, data, team), plan, out, metadata, team)
+        return run(net, averaged, make_objective(settings, plan, data, team), plan, out, metadata, team)

@@ -23,6 +23,7 @@ from .ssim import REGIONS
 from .subpixel import ALL_LEVELS, LEVELS, WANTED, wanted_gain
 
 ALPHAS = (2, 4, 10, 16)
+STILL = 0.1  # px; how far the project may move what stands still, on average
 
 
 def known(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
@@ -48,8 +49,8 @@ def subpixel(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
     scenes = protocol.known_motion_scenes(count, seed=args.seed, background=args.background)
     noise = args.noise or 0.0
     rows = protocol.subpixel(magnify, scenes, ALL_LEVELS if args.full else LEVELS, noise=noise)
-    print(f"\n### Subpixel test: {args.method}, magnified to 10 px, {len(scenes)} scenes, {args.background} background, "
-          f"sensor noise {noise:g}/255\n")  # fmt: skip
+    print(f"\n### Subpixel test: {args.method}, magnified to 10 px, {len(scenes)} scenes, "
+          f"{args.background} background, sensor noise {noise:g}/255\n")  # fmt: skip
     print("| motion (px) | alpha | SSIM, median | mean | unmagnified, median | mean | gain, median (quartiles) "
           "| background (px) |", *(f" {name} (of loss) |" for name in REGIONS), sep="")  # fmt: skip
     print("|---" * (8 + len(REGIONS)) + "|")
@@ -95,11 +96,17 @@ def real(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def still(magnify: Method, args: argparse.Namespace) -> dict[str, Any]:
-    """Noise added to a still clip; prints one line."""
-    ratio = protocol.still_noise_ratio(magnify, protocol.photographs(4 if args.quick else 8, args.eval_root))
-    print(f"\n### Still clip with noise of 2/255, alpha 10: {args.method}\n")
-    print(f"std(output − input) / std(noise): {ratio:.3f}")
-    return {"ratio": ratio}
+    """Noise added to a still clip, and how far it is moved; prints a small table."""
+    photos = protocol.photographs(4 if args.quick else 8, args.eval_root)
+    ratio = protocol.still_noise_ratio(magnify, photos)
+    applied, registered = protocol.still_displacement(magnify, photos)
+    print(f"\n### Still clip with noise of 2/255: {args.method}, {len(photos)} photographs\n")
+    print("| measured | alpha | value | wanted |")
+    print("|---|---|---|---|")
+    print(f"| std(output − input) / std(noise) | 10 | {ratio:.3f} | |")
+    print(f"| mean displacement applied (px) | 20 | {applied:.4f} | < {STILL} |")
+    print(f"| mean displacement of tiles, registered (px) | 20 | {registered:.4f} | |")
+    return {"ratio": ratio, "applied": None if np.isnan(applied) else applied, "registered": registered}
 
 
 TABLES = {"known": known, "subpixel": subpixel, "real": real, "still": still}

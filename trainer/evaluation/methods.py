@@ -72,21 +72,33 @@ def _magnifier(alpha: float, model: str, **options: Any) -> Magnifier:
         raise ValueError(str(error)) from error
 
 
-def _model(name: str) -> Method:
+class Model:
     """The project's own filter, ``name`` being a shipped model's name or a path to one."""
-    if not name:
-        raise ValueError("Write model:NAME or model:PATH, for example model:models/warp.onnx")
-    opened: dict[float, Magnifier] = {}  # a network is read once for each alpha
 
-    def magnify(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
-        if alpha not in opened:
-            opened[alpha] = _magnifier(alpha, name)
-        magnifier = opened[alpha]
+    def __init__(self, name: str) -> None:
+        if not name:
+            raise ValueError("Write model:NAME or model:PATH, for example model:models/warp.onnx")
+        self.name = name
+        self._opened: dict[float, Magnifier] = {}  # a network is read once for each alpha
+        self._last: tuple[Magnifier, np.ndarray] | None = None
+
+    def __call__(self, reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
+        if alpha not in self._opened:
+            self._opened[alpha] = _magnifier(alpha, self.name)
+        magnifier = self._opened[alpha]
         magnifier.reset()
         magnifier.push(reference)
+        self._last = magnifier, frame
         return np.asarray(magnifier.push(frame))
 
-    return magnify
+    def displacement(self) -> np.ndarray | None:
+        """(2, h, w) px of the full picture by which the last call moved it, if it did so by a field."""
+        from magfilter.displace import magnified_displacement
+
+        if self._last is None or self._last[0].flow is None:
+            return None
+        magnifier, frame = self._last
+        return magnified_displacement(magnifier.flow, magnifier.alpha, round(frame.shape[0] / magnifier.flow.shape[1]))
 
 
 class ExactFlow:
@@ -145,7 +157,7 @@ METHODS: dict[str, Callable[[str], Method]] = {
     "copy": lambda _: copy,
     "exact": ExactFlow,
     "warp-dis": lambda _: warp_by_flow(dis),
-    "model": _model,
+    "model": Model,
 }
 
 

@@ -5,7 +5,7 @@ Everything takes a method ``magnify(reference, frame, alpha) -> magnified`` on (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from .subpixel import subpixel
 __all__ = [
     "Displacement", "Pair", "PairFilter", "Scene", "background_displacement", "known_motion",
     "known_motion_scenes", "motion_error", "paper_filter", "photographs", "real_errors", "real_pairs",
-    "registered_displacement", "still_noise_ratio", "subpixel",
+    "registered_displacement", "still_displacement", "still_noise_ratio", "subpixel",
 ]  # fmt: skip
 
 
@@ -130,8 +130,44 @@ def still_noise_ratio(
     over photographs and ``frames`` is returned. 0: output is input. A method that magnifies noise
     as if it were motion of brightness would score (alpha − 1)·√2.
     """
-    rng = np.random.default_rng(seed)
     ratios = []
+    for clean, reference, frame in _still_shots(photos, std, frames, size, seed):
+        added = magnify(reference, frame, alpha).astype(np.float64) - frame
+        ratios.append(float(added.std() / (frame - clean).std()))
+    return float(np.mean(ratios))
+
+
+def still_displacement(
+    magnify: Method,
+    photos: Sequence[np.ndarray] | None = None,
+    *,
+    alpha: float = 20.0,
+    std: float = 2.0,
+    frames: int = 1,
+    size: int = 384,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """How far a method moves what stands still: mean |displacement| in pixels ``(applied, registered)``.
+
+    The clip is that of :func:`still_noise_ratio`. ``applied`` is the mean over all pixels of what the
+    method says that it moved them by; NaN if it has no ``displacement()`` to say so. ``registered``
+    is the mean over textured tiles of the output, registered against the unmagnified frame.
+    """
+    applied, registered = [], []
+    for _, reference, frame in _still_shots(photos, std, frames, size, seed):
+        magnified = magnify(reference, frame, alpha)
+        moved = magnify.displacement() if hasattr(magnify, "displacement") else None
+        if moved is not None:
+            applied.append(float(np.hypot(*moved).mean()))
+        registered.append(background_displacement(frame, magnified, np.zeros(frame.shape[:2]), np.zeros(2)))
+    return float(np.mean(applied)) if applied else float("nan"), float(np.nanmean(registered))
+
+
+def _still_shots(
+    photos: Sequence[np.ndarray] | None, std: float, frames: int, size: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """``(clean, reference, frame)`` for each photograph, ``frames`` times: the same picture under fresh noise."""
+    rng = np.random.default_rng(seed)
     for photo in photographs(8) if photos is None else photos:
         clean = resize_crop(photo, size).astype(np.float64)
         # Into the range first: clipping would make the noise smaller in the highlights and shadows.
@@ -142,7 +178,4 @@ def still_noise_ratio(
 
         reference = shot()
         for _ in range(frames):
-            frame = shot()
-            added = magnify(reference, frame, alpha).astype(np.float64) - frame
-            ratios.append(float(added.std() / (frame - clean).std()))
-    return float(np.mean(ratios))
+            yield clean, reference, shot()

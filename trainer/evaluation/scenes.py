@@ -21,8 +21,8 @@ LENS = 0.5  # px; the object's texture is blurred by this much, as by a lens, so
 TEXTURE = 10.0  # levels²/px²; an object below this has too little texture to tell where it is
 EDGE = 1.5  # px; width of the anti-aliased outline
 BACKGROUNDS = ("still", "moving")
-FARTHEST = 24  # px; how far a moving background can be followed
-FADE = 24  # px; beyond that its margin is faded out, so that the Fourier shift's wrap-around finds nothing to move
+FARTHEST = 12  # px; how far a moving background can be followed
+FADE = 16  # px; beyond that its margin is faded out, so that the Fourier shift's wrap-around finds nothing to move
 APART = np.pi / 3  # rad; least angle between the object's way and a moving background's
 
 
@@ -64,7 +64,7 @@ class Scene:
         way = self.drifted(displacement)
         if self.wide is None or not way.any():
             return self.background
-        if np.abs(way).max() > FARTHEST:
+        if np.abs(way).max() > FARTHEST + 1e-6:
             raise ValueError(f"The background can be moved by {FARTHEST} px, not by {np.abs(way).max():g}")
         height, width = self.background.shape[:2]
         margin = FARTHEST + FADE

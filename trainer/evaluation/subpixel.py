@@ -47,8 +47,9 @@ def subpixel(
     none. A row holds ``d`` and ``alpha``; ``ssim`` and ``ssim_mean`` (median, mean) and the same of
     the unmagnified frame, ``copy`` and ``copy_mean``; ``gain``, ``low`` and ``high``: the object's
     registered displacement along its motion over 10 px (median, quartiles); ``background``: median
-    of the mean distance of the background's tiles from where they should be, px; and for each of ``REGIONS`` ``ssim_<region>``, the
-    mean SSIM there over all scenes, and ``lost_<region>``, its share 0…1 of all SSIM that is lost.
+    of the mean distance of the background's tiles from where they should be, px; and for each of
+    ``REGIONS`` ``ssim_<region>``, the mean SSIM there over all scenes, and ``lost_<region>``, its
+    share 0…1 of all SSIM that is lost.
     """
     rows = []
     parts = [regions(scene.hidden(MAGNIFIED), scene.mask(MAGNIFIED)) for scene in scenes]
