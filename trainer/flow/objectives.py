@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from magfilter.networks.warp import backward_warp
 from trainer.losses import census_difference, edge_aware_smoothness, occluded
-from trainer.scenes import PaintedScenes
+from trainer.scenes import PaintedScenes, add_capture
 
 __all__ = ["SupervisedFlow", "UnsupervisedFlow"]
 
@@ -35,21 +35,28 @@ def _endpoint_log(flow: Tensor, exact: Tensor) -> dict[str, float]:
 class SupervisedFlow:
     """Layered scenes' exact flow: the mean end-point error of every iterate, much as RAFT was trained.
 
-    It begins with whole photographs shifted by whole pixels. On scenes, most of which hardly move, a
-    network that cannot match yet finds "nothing moves" and stays there (measured: 800 steps); on
-    shifts it learns to match within a few hundred, and keeps that.
+    It begins with whole photographs, shifted, which give way to scenes in the course of the run. On
+    scenes, most of which hardly move, a network that cannot match yet finds "nothing moves" and stays
+    there (measured: 800 steps); on shifts it learns to match within a few hundred, and forgets it
+    again if they end before it is good at it.
 
     Args:
-        painted: RGB scenes. shifts: share of the run that begins with shifts alone.
+        painted: RGB scenes. shifts: share of the run in which the share of batches that are shifts
+            falls from 1 to a tenth, where it stays; 0 for none at all.
     """
 
     def __init__(self, painted: PaintedScenes, shifts: float = 0.15) -> None:
         self.painted, self.shifts = painted, shifts
 
     def _shifted(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut-outs of photographs, their shifted neighbours, and the flow (B, 2, S/2, S/2) between them."""
-        scenes, size = self.painted.scenes, self.painted.scenes.size
-        side, reach = scenes.tiles.shape[-1], min(LONGEST_SHIFT, (scenes.tiles.shape[-1] - scenes.size) // 2)
+        """Cut-outs of photographs, their shifted neighbours, and the flow (B, 2, S/2, S/2) between them.
+
+        Half the batches are cut out twice as large and reduced: shifts by half pixels.
+        """
+        scenes = self.painted.scenes
+        scale = 1 + int(torch.randint(2, (1,), generator=scenes.g, device=scenes.device))
+        side, size = scenes.tiles.shape[-1], scenes.size * scale
+        reach = min(LONGEST_SHIFT * scale, (side - size) // 2)
 
         def draw(low: int, high: int) -> list[int]:
             return torch.randint(low, high, (self.painted.batch,), generator=scenes.g, device=scenes.device).tolist()
@@ -66,16 +73,22 @@ class SupervisedFlow:
         for n, x, y, dx, dy in places:
             tile = scenes.tiles[n]
             pairs.append(torch.stack([tile[:, j : j + size, i : i + size] for i, j in ((x, y), (x - dx, y - dy))]))
-            shifts.append((dx, dy))
-        both = torch.stack(pairs).float() / 255
+            shifts.append((dx / scale, dy / scale))
+        both = F.avg_pool2d(torch.stack(pairs).float().flatten(0, 1) / 255, scale).unflatten(0, (-1, 2))
+        reference, frame = both.unbind(1)
+        if float(scenes._rand(1)) < 0.5:
+            reference, frame = add_capture(reference, frame, scenes.g)
+        half = scenes.size // 2
         flow = torch.tensor(shifts, dtype=torch.float32, device=both.device)[:, :, None, None]
-        return both[:, 0], both[:, 1], flow.expand(-1, 2, size // 2, size // 2)
+        return reference, frame, flow.expand(-1, 2, half, half)
 
     def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
-        if progress < self.shifts:
+        share = max(0.1, 1 - 0.9 * progress / self.shifts) if self.shifts > 0 else 0.0
+        scenes = self.painted.scenes
+        if float(scenes._rand(1)) < share:
             reference, frame, exact = self._shifted()
         else:
-            reference, frame, exact = self.painted.scenes.augment(self.painted())
+            reference, frame, exact = scenes.augment(self.painted())
         iterates = [F.avg_pool2d(flow.float(), 2) for flow in net.iterates(reference, frame)]  # type: ignore[operator]
         moves = (exact.norm(dim=1) > FAST).float()
         total, weights = exact.new_zeros(()), 0.0
@@ -136,8 +149,9 @@ class UnsupervisedFlow:
         total, weights, data = one.new_zeros(()), 0.0, one.new_zeros(())
         for n, flow in enumerate(reversed(iterates[-2:])):
             difference = census_difference(one, backward_warp(two, flow))
-            data = (difference * seen).sum() / seen.sum().clamp_min(1)
-            total = total + DECAY**n * (data + self.smoothness * edge_aware_smoothness(flow, grey))
+            this = (difference * seen).sum() / seen.sum().clamp_min(1)
+            data = data if n else this  # the last iterate's is what is logged
+            total = total + DECAY**n * (this + self.smoothness * edge_aware_smoothness(flow, grey))
             weights += DECAY**n
         loss = total / weights
         return loss, {"loss": loss.item(), "census": data.item(), "hidden": hidden.mean().item()}

@@ -33,7 +33,7 @@ class FlowSettings:
     slowest: float = 0.5  # px
     fastest: float = 20.0  # px: magnified motion is large
     camera: float = 1.0  # share of scenes whose background moves: still ground teaches nothing but to say zero
-    shifts: float = 0.15  # share of the run that begins with shifted photographs alone
+    shifts: float = 0.8  # share of the run in which shifted photographs give way to scenes
     smoothness: float = 0.05
     windows: int = 3  # of twelve frames kept of every clip, supervision "clips"
 
