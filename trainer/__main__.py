@@ -138,6 +138,9 @@ def train(
 @click.option("--photos", type=FOLDER, help="Pictures that scenes are painted with.")
 @click.option("--cutouts", type=FOLDER, help="Pictures with transparency: objects of the scenes.")
 @click.option("--clips", type=FOLDER, help="Real clips.")
+@click.option(
+    "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run or .safetensors."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @_overrides
 def flow(
@@ -145,6 +148,7 @@ def flow(
     photos: Path | None,
     cutouts: Path | None,
     clips: Path | None,
+    start: Path | None,
     out: Path,
     device: str,
     settings: tuple[str, ...],
@@ -158,7 +162,7 @@ def flow(
 
     def work() -> Path:
         changes = _changes(settings, {**options, "supervision": supervision})
-        return train_flow(*configure_flow(changes), photos, clips, cutouts, out, device)
+        return train_flow(*configure_flow(changes), photos, clips, cutouts, out, device, start)
 
     _fail_in_a_line(work)
 
@@ -248,7 +252,7 @@ def ablate(
 def flow_errors(estimators: tuple[str, ...]) -> None:
     """End-point errors of flow ESTIMATORS where the flow is known.
 
-    own, spynet, dis, raft_small, raft_large, or NAME:WEIGHTS with a file.
+    own, warp, spynet, dis, raft_small, raft_large, or NAME:WEIGHTS with a file.
     """
     from trainer.flow.errors import table
 

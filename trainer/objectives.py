@@ -14,10 +14,9 @@ from trainer.clips import ClipBank
 from trainer.losses import edge_aware_smoothness, occluded, photometric, relative_flow_error
 from trainer.magnification import flow_loss, magnified_by_warp
 from trainer.scenes import PaintedScenes
+from trainer.textures import LUMA
 
 __all__ = ["Pairs", "Settings", "UNetObjective", "WarpObjective", "luma", "sample_alpha"]
-
-LUMA = (0.2126, 0.7152, 0.0722)  # BT.709: what the runtime hands to `warp` is the frame's own luma
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Pairs(Protocol):
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """(B, 3, H, W) → (B, 1, H, W), BT.709."""
+    """(B, 3, H, W) → (B, 1, H, W), BT.709: what the runtime hands to `warp` is the frame's own luma."""
     return (rgb * rgb.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 

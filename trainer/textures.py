@@ -16,16 +16,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["CUTOUT", "TILE", "load_cutouts", "load_tiles", "luma709", "picture_files", "video_stills"]
+__all__ = ["CUTOUT", "LUMA", "TILE", "load_cutouts", "load_tiles", "luma709", "picture_files", "video_stills"]
 
 TILE = 512  # px, side of a photographic tile
 CUTOUT = 192  # px, side of a cut-out
+LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def luma709(rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 → (H, W) float32 in 0..255, BT.709 weights."""
-    return rgb.astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return rgb.astype(np.float32) @ np.array(LUMA, np.float32)
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@
   fine-tuned on REDS. Research weights: they judge here, and are never shipped.
 - ``own``: RAFT-small trained here (``python -m trainer flow``). It trains our networks, so it never
   judges them alone.
+- ``warp``: the filter's own network. Where it made the pictures, it does not judge them.
 - ``raft_small``, ``raft_large``: torchvision's official weights, where they can be fetched.
 """
 
@@ -66,7 +67,7 @@ def network(name: str, device: str = "cpu", updates: int = 20) -> Flow:
 
 ESTIMATORS: dict[str, Callable[[], Flow]] = {
     "dis": lambda: dis,
-    **{name: partial(network, name) for name in ("spynet", "own", "raft_small", "raft_large")},
+    **{name: partial(network, name) for name in ("spynet", "own", "warp", "raft_small", "raft_large")},
 }
 """Name → factory; a factory loads its weights when called. Add an entry to judge by another estimator."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from magfilter.models import find_model
 from trainer.checkpoint import fill, unpickle
 
 __all__ = ["FLOWS", "OWN", "SHARED", "FlowEstimator", "load_flow", "weights_file"]
@@ -19,7 +20,7 @@ SHARED = Path(os.environ.get("MAGFILTER_SHARED", Path(__file__).resolve().parent
 OWN = Path(__file__).parent / "raft-small.safetensors"
 """RAFT-small's architecture, trained by `python -m trainer flow`; see the model card beside it."""
 
-FLOWS = ("own", "raft_small", "raft_large", "spynet")
+FLOWS = ("own", "warp", "raft_small", "raft_large", "spynet")
 
 
 class FlowEstimator(Protocol):
@@ -33,16 +34,16 @@ class FlowEstimator(Protocol):
 
 def weights_file(name: str) -> Path | None:
     """The weights that a name without a path stands for, or None where torchvision provides them."""
-    return {"own": OWN, "spynet": SHARED / "data/weights/spynet_reds4.pth"}.get(name)
+    return {"own": OWN, "warp": find_model("warp"), "spynet": SHARED / "data/weights/spynet_reds4.pth"}.get(name)
 
 
 def load_flow(name: str, device: str | torch.device = "cpu", updates: int = 5) -> nn.Module:
     """A frozen estimator (see `FlowEstimator`) in evaluation mode.
 
     Args:
-        name: `own` (RAFT-small trained here, shipped), `raft_small` or `raft_large` (torchvision's
-            official weights), `spynet` (weights not shipped); each also as NAME:PATH with a local file,
-            `own` with a run of `python -m trainer flow` as well.
+        name: `own` (RAFT-small trained here, shipped), `warp` (the filter's own network), `raft_small`
+            or `raft_large` (torchvision's official weights), `spynet` (weights not shipped); each also as
+            NAME:PATH with a local file, `own` and `warp` with a run's folder as well.
         updates: RAFT's iterations: the paper takes 5 in training and 20 in evaluation.
 
     Raises:
@@ -65,6 +66,11 @@ def load_flow(name: str, device: str | torch.device = "cpu", updates: int = 5) -
             raise ValueError(f"{path}: not SPyNet weights, which are tensors by name.")
         state = state.get("state_dict", state)  # some files wrap it, or carry the normalisation beside it
         fill(net, {key: value for key, value in state.items() if key.startswith("basic_module.")}, path)
+    elif kind == "warp":
+        from trainer.flow.warp import load_warp_flow
+
+        assert path is not None
+        net = load_warp_flow(path)
     else:
         from trainer.flow.raft import Raft, build_raft, load_raft_weights
 

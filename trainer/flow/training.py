@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainer.clips import ClipBank, clip_files
 from trainer.flow.objectives import SupervisedFlow, UnsupervisedFlow
-from trainer.flow.raft import Raft, build_raft
+from trainer.flow.raft import Raft, build_raft, load_raft_weights
 from trainer.loop import Objective, Plan, Team, run
 from trainer.scenes import LayeredScenes, PaintedScenes
 from trainer.textures import load_cutouts, load_tiles, picture_files
@@ -61,10 +61,12 @@ def train_flow(
     cutouts: Path | None,
     out: Path,
     device: str = "",
+    start: Path | None = None,
 ) -> Path:
     """Train RAFT-small's architecture; returns the run's folder.
 
     Args:
+        start: weights to begin with (a run or a .safetensors file) where `out` holds no run yet.
         photos, cutouts: folders of pictures, for supervision by scenes; clips: folder of clips, for both.
 
     Raises:
@@ -91,6 +93,8 @@ def train_flow(
             objective = UnsupervisedFlow(pairs, (bank.state, bank.restore), settings.smoothness)
         torch.manual_seed(plan.seed)  # every member builds the same network
         net, averaged = (Raft(build_raft("raft_small"), settings.updates).to(team.device) for _ in range(2))
+        if start is not None:
+            load_raft_weights(net.net, start)
         averaged.load_state_dict(net.state_dict())
         metadata = {"network": "raft-small", "width": "0", "settings": json.dumps(asdict(settings))}
         return run(net, averaged, objective, plan, out, metadata, team)
