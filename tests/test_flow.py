@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch: pip instal
 import torch.nn.functional as F  # noqa: E402
 from toys import coloured, painter, photographs, translated  # noqa: E402
 
+from magfilter.networks.warp import backward_warp  # noqa: E402
 from trainer.checkpoint import load_checkpoint  # noqa: E402
 from trainer.flow import FLOWS, estimators, load_flow, raft, weights_file  # noqa: E402
 from trainer.flow import training as module  # noqa: E402
@@ -53,7 +54,7 @@ def moved(size: int = 160) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_an_unknown_name_is_told_with_the_known_ones():
-    with pytest.raises(ValueError, match="own, raft_small, raft_large, spynet, or NAME:PATH, got 'pwc'"):
+    with pytest.raises(ValueError, match="own, warp, raft_small, raft_large, spynet, or NAME:PATH, got 'pwc'"):
         load_flow("pwc")
 
 
@@ -214,7 +215,7 @@ def test_exact_flow_has_no_loss_and_less_flow_leads_to_more():
     for share in (1.0, 0.5):
         painted = PaintedScenes(painter(3, 64, 3, speeds=(0.05, 24.0)), 4, 1)
         net = Knowing(painted, share)
-        loss, log = SupervisedFlow(painted)(net, 0.5)
+        loss, log = SupervisedFlow(painted, shifts=0)(net, 0.5)
         loss.backward()
         losses.append(loss.item())
         slopes.append(net.share.grad.item())
@@ -223,6 +224,21 @@ def test_exact_flow_has_no_loss_and_less_flow_leads_to_more():
             assert max(value for name, value in log.items() if name.startswith("EPE")) < 1e-5
     assert losses[0] < 0.02 < 0.1 < losses[1]
     assert slopes[1] < 0
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_shifted_photographs_move_by_the_flow_they_come_with(turn, monkeypatch):
+    monkeypatch.setattr("trainer.flow.objectives.add_capture", lambda one, two, g: (one, two))
+    objective = SupervisedFlow(PaintedScenes(painter(turn, 64, 3), 2, 1))
+    reference, frame, flow = objective._shifted()
+    size = reference.shape[-1]
+    assert flow.shape == (2, 2, size // 2, size // 2)
+    assert float(flow.abs().max()) > 0
+    exact = flow[:, :, :1, :1].expand(-1, -1, size, size)
+    inner = (..., slice(16, -16), slice(16, -16))
+    moved = (backward_warp(frame, exact, "bicubic") - reference)[inner].abs().mean()
+    still = (frame - reference)[inner].abs().mean()
+    assert moved < 0.5 * still
 
 
 def test_scenes_go_on_where_they_were_for_a_flow_network_too():

@@ -228,4 +228,4 @@ def test_options_reach_the_flow_network(tmp_path, photos, monkeypatch):
     assert result.exit_code == 0, result.output
     ((settings, plan, *folders),) = seen
     assert (settings.supervision, settings.size, settings.updates, plan.steps) == ("scenes", 128, 2, 5)
-    assert folders == [photos, None, None, Path("run"), ""]
+    assert folders == [photos, None, None, Path("run"), "", None]

@@ -179,7 +179,7 @@ def flow(
 @click.option("--steps", default=0, help="Instead of minutes; the paper takes 18,750.")
 @click.option("--rate", default=1e-4, show_default=True, help="Adam's, constant.")
 @click.option("--size", default=256, show_default=True, help="Side of the crops, px; a multiple of 64.")
-@click.option("--flow", default="own", show_default=True, help="Estimator of the losses.")
+@click.option("--flow", default="warp", show_default=True, help="Estimator of the losses.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--device", default="", help="torch device; default: CUDA if there is one, else the CPU.")

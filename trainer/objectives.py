@@ -44,7 +44,7 @@ class Settings:
 
     # the paper's flow loss (Eq. 3-5), on real pairs
     flow_loss: float = 1.0  # weight
-    flow: str = "own"  # the estimator it is backpropagated through
+    flow: str = "warp"  # the estimator it is backpropagated through
     updates: int = 5  # RAFT's iterations
     pairs: int = 4  # a step
     scenes_share: float = 0.0  # of these pairs that are painted scenes, taken as unlabelled

@@ -10,12 +10,12 @@ import click
 __all__ = ["curate"]
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The index; gone on with."
 )
-@click.option("--flow", default="own", show_default=True, help="Flow estimator, as in training; the paper's is RAFT.")
+@click.option("--flow", default="warp", show_default=True, help="Flow estimator, as in training; the paper's is RAFT.")
 @click.option("--updates", default=20, show_default=True, help="Iterations of a RAFT.")
 @click.option(
     "--stride", "strides", multiple=True, type=int, default=(1, 5), show_default=True, help="Frames between a pair's."

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--model", default="warp", help="a shipped model's name or a file (default warp)")
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--flow", default="own", help="estimator that the adaptation uses")
+    parser.add_argument("--flow", default="warp", help="estimator that the adaptation uses")
     parser.add_argument("--judge", nargs="+", default=["dis", "spynet"], help="estimators that judge")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", type=Path, metavar="FILE")
