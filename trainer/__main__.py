@@ -249,7 +249,8 @@ def ablate(
 
 @main.command("flow-errors")
 @click.argument("estimators", nargs=-1, required=True)
-def flow_errors(estimators: tuple[str, ...]) -> None:
+@click.option("--updates", default=20, show_default=True, help="Iterations of a RAFT.")
+def flow_errors(estimators: tuple[str, ...], updates: int) -> None:
     """End-point errors of flow ESTIMATORS where the flow is known.
 
     own, warp, spynet, dis, raft_small, raft_large, or NAME:WEIGHTS with a file.
@@ -257,7 +258,7 @@ def flow_errors(estimators: tuple[str, ...]) -> None:
     from trainer.flow.errors import table
 
     try:
-        for line in table(list(estimators)):
+        for line in table(list(estimators), updates=updates):
             click.echo(line)
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from trainer.evaluation.estimators import Flow, estimator
+from trainer.evaluation.estimators import Flow, estimator, network
 from trainer.evaluation.pairs import EVAL_ROOT, photographs, read_image
 from trainer.scenes import LayeredScenes, add_capture
 
@@ -100,7 +100,7 @@ def scenes(flow: Flow, count: int = 24, seed: int = 4321, root: Path = EVAL_ROOT
     return {band: total / max(number, 1) for band, (total, number) in sums.items()}
 
 
-def table(names: list[str], root: Path = EVAL_ROOT) -> Iterator[str]:
+def table(names: list[str], root: Path = EVAL_ROOT, updates: int = 20) -> Iterator[str]:
     """Markdown lines, one estimator a row; errors in px.
 
     Raises:
@@ -113,6 +113,6 @@ def table(names: list[str], root: Path = EVAL_ROOT) -> Iterator[str]:
     yield "| estimator | RubberWhale | " + " | ".join(heads) + " |"
     yield "|---|---|" + "---|" * len(heads)
     for name in names:
-        flow = estimator(name)
+        flow = estimator(name) if name == "dis" or updates == 20 else network(name, updates=updates)
         values = [rubberwhale(flow, root), *known_shifts(flow, root=root).values(), *scenes(flow, root=root).values()]
         yield f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
