@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2", reason="the evaluation needs OpenCV: pip instal
 pytest.importorskip("torch", reason="the evaluation's flow networks need torch: pip install -e .[train]")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # trainer/ is not part of the wheel
 
-from trainer.evaluation import estimators, methods, pairs, protocol, slices  # noqa: E402
+from trainer.evaluation import estimators, methods, pairs, protocol  # noqa: E402
 from trainer.evaluation.__main__ import main  # noqa: E402
 
 FLOW = estimators.SHARED / "data/eval/flow"
@@ -326,46 +326,3 @@ def test_command_prints_tables_and_writes_json(eval_root, tmp_path, capsys):
     assert all(row["ratio"] == 1 for row in rows)
     assert rows[1]["median"] == pytest.approx(3 * rows[0]["median"], rel=1e-4)  # (10 − 1) / (4 − 1)
     assert "| dis | 10 |" in capsys.readouterr().out
-
-
-# --- slices ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ramp(tmp_path) -> Path:
-    """Ten frames of 40×30; frame n is of level 20·n, with its row 12 lighter by 30."""
-    import av
-
-    path = tmp_path / "ramp.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 40, 30, "bgr0"
-        for index in range(10):
-            picture = np.full((30, 40, 3), 20 * index, np.uint8)
-            picture[12] += 30
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-def test_slice_holds_the_line_over_time(ramp):
-    picture = slices.line_slice(ramp, (5, 4, 5, 23))
-    assert picture.shape == (20, 10, 3)
-    assert picture[0, :, 0].tolist() == [20 * n for n in range(10)]
-    assert picture[8, :, 0].tolist() == [20 * n + 30 for n in range(10)]
-    assert slices.line_slice(ramp, (5, 4, 5, 23), first=3, frames=2)[0, :, 1].tolist() == [60, 80]
-
-
-def test_slice_outside_the_picture_is_refused(ramp):
-    with pytest.raises(ValueError, match="40x30"):
-        slices.line_slice(ramp, (5, 4, 5, 30))
-
-
-def test_slices_are_stacked_and_written(ramp, tmp_path, capsys):
-    output = tmp_path / "slice.png"
-    slices.main([str(ramp), str(ramp), "--line", "5,4,5,23", "-o", str(output), "--scale", "3,2"])
-    picture = pairs.read_image(output)
-    assert picture.shape == (2 * 40 + 2, 30, 3)
-    assert (picture[40:42] == 255).all()
-    assert np.array_equal(picture[:40], picture[42:])
-    assert "30x82" in capsys.readouterr().out

@@ -14,6 +14,8 @@ import click
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from trainer.data.command import curate
+from trainer.evaluation.command import evaluate
+from trainer.evaluation.slice_command import slice_command
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -30,11 +32,13 @@ def main() -> None:
       train    train `warp` or `unet`; the paper's loss, layered scenes, or both
       adapt    continue on one clip, and keep the result if it is better there
       ablate   what each part of the training is worth
+      evaluate measure networks, baselines and other programs on the paper's questions and on ours
+      slice    one line of a clip over time, as a picture, beside the same line magnified
 
     \b
     What comes after lies next door:
       python -m export onnx RUN -o my.onnx         a model for `magfilter --model my.onnx`
-      python -m trainer.evaluation all --method model:my.onnx
+      python -m trainer evaluate all -m copy -m model:my.onnx -o runs/evaluation
 
     \b
     A first run of five minutes, from scratch, on clips and pictures of your own:
@@ -265,6 +269,8 @@ def flow_errors(estimators: tuple[str, ...], updates: int) -> None:
 
 
 main.add_command(curate)
+main.add_command(evaluate)
+main.add_command(slice_command)
 
 
 if __name__ == "__main__":

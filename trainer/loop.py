@@ -188,6 +188,17 @@ def keep_memory() -> None:
             libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
+def _groups(net: nn.Module) -> list[dict[str, Any]]:
+    """Parameters by pace: a network may name some in `paces` (name → times the rate), such as logarithms of
+    quantities that vary over decades, which at a weight's rate would never arrive."""
+    paces: dict[str, float] = getattr(net, "paces", {})
+    found: dict[float, list[nn.Parameter]] = {}
+    for name, value in net.named_parameters():
+        if value.requires_grad:
+            found.setdefault(paces.get(name, 1.0), []).append(value)
+    return [{"params": values, "pace": pace} for pace, values in found.items()]
+
+
 def _random(device: torch.device) -> dict[str, Tensor]:
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -276,7 +287,7 @@ def run(
     team = team or Team()
     if team.leads:
         out.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=plan.rate)
+    optimiser = torch.optim.Adam(_groups(net), lr=plan.rate)
     torch.manual_seed(plan.seed + team.rank)
     step, elapsed, skipped = 0, 0.0, 0
     found = load_checkpoint(out, metadata)
@@ -338,7 +349,7 @@ def run(
             fall = 0.505 + 0.495 * math.cos(math.pi * done) if plan.schedule == "cosine" else 1.0
             rate = plan.rate * min(1.0, (step + 1) / max(plan.warm_up, 1)) * fall
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["pace"]
             optimiser.zero_grad(set_to_none=True)
             buffers = [value.clone() for value in net.buffers()]
             fine = True

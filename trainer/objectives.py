@@ -34,6 +34,8 @@ class Settings:
     slowest: float = 0.012  # px
     fastest: float = 12.0  # px
     camera: float = 0.75  # share of scenes whose background moves; with half, `warp` took slow ground for still
+    wires: int = 0  # sets of drawn wires among the cut-outs: without, `warp` took strings for noise
+    moving: float = 0.6  # the vote of the points that move, see `relative_flow_error` (warp)
 
     # real clips, by photometric consistency (warp)
     photometric: float = 0.5  # weight
@@ -67,6 +69,8 @@ class Settings:
                 raise ValueError(f"Expected {name} of 1 or more, got {getattr(self, name)}.")
         if self.norm not in ("l1", "charbonnier"):
             raise ValueError(f"Expected norm l1 or charbonnier, got {self.norm!r}.")
+        if self.wires < 0 or not 0 < self.moving < 1:
+            raise ValueError(f"Expected wires of 0 or more and moving in 0..1, got {self.wires} and {self.moving}.")
         if not 0 <= self.scenes_share <= 1:
             raise ValueError(f"Expected scenes_share in 0..1, got {self.scenes_share}.")
         if self.largest_alpha < 1:
@@ -222,7 +226,7 @@ class WarpObjective(_Base):
         scene = self.painted()
         reference, frame, flow = self.painted.scenes.augment(scene)
         flows = net.pyramid(reference, frame)  # type: ignore[operator]
-        loss = relative_flow_error(flows, flow, scene.speed)
+        loss = relative_flow_error(flows, flow, scene.speed, self.settings.moving)
         log = {"scenes": loss.item()}
         with torch.no_grad():  # realised share of the motion, by its magnitude: 1 is right
             size = flow.norm(dim=1)

@@ -25,6 +25,7 @@ from trainer.loop import Objective, Plan, Team, run
 from trainer.objectives import Settings, UNetObjective, WarpObjective
 from trainer.scenes import LayeredScenes, PaintedScenes
 from trainer.textures import load_cutouts, load_tiles, picture_files
+from trainer.wires import draw_wires
 
 __all__ = ["CONFIGS", "Data", "Settings", "configure", "fill", "make_objective", "train"]
 
@@ -195,11 +196,12 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
         channels = 1 if warp else 3
         photos = _need(data.photos, "--photos", "Layered scenes")
         tiles = load_tiles(picture_files(photos), films, channels).to(device)
-        objects = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels).to(device)
+        cutouts = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels)
+        objects = torch.cat([cutouts, draw_wires(s.wires, plan.seed, channels)]).to(device)
         largest = 1.0 if warp else s.largest_alpha
         scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest), s.camera)
         painted = PaintedScenes(scenes, s.batch, s.reuse)
-        told.append(f"{len(tiles)} tiles, {len(objects)} cut-outs")
+        told.append(f"{len(tiles)} tiles, {len(cutouts)} cut-outs, {s.wires} sets of wires")
     bank = None
     if warp and s.photometric > 0:
         _need(data.clips, "--clips", "Photometric consistency's clips")

@@ -148,8 +148,9 @@ class MotionCell(nn.Module):
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
         self.judge = Judge(self.FEATURES, self.CHOICES + 36 + 2, widths)
-        # Damping of the three solves, a few times what 2/255 of sensor noise leaves in a gradient.
-        self.damping = nn.Parameter(torch.tensor([1e-4, 3e-5, 3e-4]).log())
+        # Damping of the three solves, about what 1/255 of sensor noise leaves in a gradient. More of it shrinks
+        # every answer where there is little texture, and no choice among shrunk answers makes that good.
+        self.damping = nn.Parameter(torch.tensor([1e-5, 3e-6, 1e-4]).log())
         prior = torch.full((self.CHOICES,), -3.0)
         prior[4] = 1.0  # A at the point itself
         prior[9 + 4] = 0.0  # B at the point itself
@@ -296,6 +297,7 @@ class WarpNet(nn.Module):
         super().__init__()
         self.widths, self.levels = tuple(widths), levels
         self.cell = MotionCell(widths)
+        self.paces = {"cell.damping": 30.0}  # for the trainer: a logarithm, see `trainer.loop`
 
     @property
     def pad_multiple(self) -> int:

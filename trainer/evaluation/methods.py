@@ -1,18 +1,20 @@
 """Methods by name: what ``--method`` accepts. Each is ``magnify(reference, frame, alpha) -> magnified``.
 
 Add one with ``METHODS["name"] = factory``; a factory takes the text after the name's colon (empty
-without one) and returns the callable.
+without one) and returns the callable. A method that does a whole clip at once has ``clip(frames,
+alpha)`` as well; :func:`clip` uses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
 
-from .estimators import Flow, dis
+from .estimators import Flow, dis, estimator
 
 if TYPE_CHECKING:
     from magfilter import Magnifier
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     from .scenes import Scene
 
 Method = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+
+
+class Known(Protocol):
+    """A scene whose motion is known."""
+
+    def magnified(self, d: float, alpha: float) -> np.ndarray:
+        """The exact frame after a motion of ``d`` px made ``alpha`` times larger, (H, W, 3) uint8 RGB."""
+        ...
 
 
 def copy(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
@@ -147,16 +157,66 @@ def grid_flow(scene: Scene, d: float, stride: int) -> np.ndarray:
     return np.where(cells >= 0.5, ours, ground)
 
 
-def told(magnify: Method, scene: Scene, d: float) -> Method:
+class Perfect:
+    """The exact magnified picture of a scene that is known: what is measured of it is the measure's own error."""
+
+    def __call__(self, reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
+        raise ValueError("perfect knows the motion of known scenes alone")
+
+    def given(self, scene: Known, d: float) -> Method:
+        """The method that knows the frame to be ``scene`` after ``d`` px."""
+        return lambda reference, frame, alpha: scene.magnified(d, alpha)
+
+
+def told(magnify: Method, scene: Known, d: float) -> Method:
     """``magnify``, told the truth if it wants to know: for methods with ``given(scene, d)``."""
-    given: Callable[[Scene, float], Method] | None = getattr(magnify, "given", None)
+    given: Callable[[Any, float], Method] | None = getattr(magnify, "given", None)
     return given(scene, d) if given else magnify
+
+
+def clip(magnify: Method, frames: Sequence[np.ndarray], alpha: float) -> list[np.ndarray]:
+    """``frames`` (H, W, 3) uint8 RGB magnified against the first: in one run if ``magnify`` has ``clip``, or by pairs.
+
+    By pairs the first frame stays as it is. A method's own ``clip`` gives as many frames as it got.
+    """
+    if not frames:
+        return []
+    whole: Callable[[Sequence[np.ndarray], float], list[np.ndarray]] | None = getattr(magnify, "clip", None)
+    if whole:
+        return whole(frames, alpha)
+    return [frames[0], *(magnify(frames[0], frame, alpha) for frame in frames[1:])]
+
+
+def _forward_warp(splat: str, inpaint: bool, flow: str) -> Method:
+    """``splat`` is nearest or bilinear, ``flow`` an estimator's name; empty is DIS."""
+    from . import forward_warp
+
+    return forward_warp.forward_warp(estimator(flow or "dis"), getattr(forward_warp, splat), inpaint=inpaint)
+
+
+def _phase(smooth: str) -> Method:
+    from .phase import Phase
+
+    return Phase(smooth) if smooth else Phase()
+
+
+def _command(text: str) -> Method:
+    from .external import Command
+
+    return Command(text)
 
 
 METHODS: dict[str, Callable[[str], Method]] = {
     "copy": lambda _: copy,
     "exact": ExactFlow,
+    "perfect": lambda _: Perfect(),
     "warp-dis": lambda _: warp_by_flow(dis),
+    "warp-nearest": partial(_forward_warp, "nearest", True),
+    "warp-bilinear": partial(_forward_warp, "bilinear", True),
+    "warp-nearest-holes": partial(_forward_warp, "nearest", False),
+    "warp-bilinear-holes": partial(_forward_warp, "bilinear", False),
+    "phase": _phase,
+    "command": _command,
     "model": Model,
 }
 

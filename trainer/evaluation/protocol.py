@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from . import metrics
 from .estimators import Flow, estimator
 from .methods import Method, told
 from .pairs import Pair, PairFilter, paper_filter, photographs, real_pairs, resize_crop
@@ -33,12 +34,10 @@ def motion_error(
 ) -> float:
     """The paper's motion error in pixels: mean |F(a, magnified) − alpha · F(a, b)|.
 
-    The mean runs over all pixels and both components (an L1 error, though the paper's text says
-    end-point error: its code averages u and v). ``flow_ab`` is F(a, b), if already known.
+    See :func:`.metrics.motion_error`. ``flow_ab`` is F(a, b), if already known.
     """
     flow = estimator(flow) if isinstance(flow, str) else flow
-    due = alpha * (flow(a, b) if flow_ab is None else flow_ab)
-    return float(np.mean(np.abs(flow(a, magnified) - due)))
+    return metrics.motion_error(flow(a, magnified), flow(a, b) if flow_ab is None else flow_ab, alpha)
 
 
 def real_errors(
@@ -61,7 +60,7 @@ def real_errors(
                 same = np.array_equal(magnified, b)
                 for name, engine in engines.items():
                     seen = due[name] if same else engine(a, magnified)
-                    error = float(np.mean(np.abs(seen - float(alpha) * due[name])))
+                    error = metrics.motion_error(seen, due[name], float(alpha))
                     errors[method, name, float(alpha)].append(error)
     return {key: np.array(values) for key, values in errors.items()}
 
@@ -99,8 +98,7 @@ def known_motion(
                 normal = np.array([-scene.direction[1], scene.direction[0]])
                 across.append(abs(float(seen.vector @ normal)))
                 still.append(background_displacement(reference, magnified, scene.mask(), due))
-                gap = magnified.astype(np.float64) - scene.render(due, rounded=False)
-                psnr.append(10 * np.log10(255**2 / max(float(np.mean(gap**2)), 1e-9)))
+                psnr.append(metrics.psnr(magnified, scene.render(due)))
             low, middle, high = np.percentile(along, (25, 50, 75))
             rows.append(
                 {

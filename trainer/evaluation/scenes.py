@@ -54,9 +54,13 @@ class Scene:
 
     def render(self, displacement: np.ndarray | float = 0.0, *, rounded: bool = True) -> np.ndarray:
         """The noise-free picture with the object at ``displacement``: uint8, or float64 0–255 unrounded."""
-        texture = _shifted(self.spectrum, self.background.shape[:2], self._vector(displacement))
-        cover = self.mask(displacement)[..., None]
-        picture = np.clip(texture * cover + self.ground(displacement) * (1 - cover), 0, 255)
+        return self.compose(self._vector(displacement), self.ground(displacement), rounded=rounded)
+
+    def compose(self, own: np.ndarray, ground: np.ndarray, *, rounded: bool = True) -> np.ndarray:
+        """The object at ``own`` (x, y) px over a ``ground`` (H, W, 3) that may be anywhere; see :meth:`ground`."""
+        texture = _shifted(self.spectrum, self.background.shape[:2], own)
+        cover = self.mask(own)[..., None]
+        picture = np.clip(texture * cover + ground * (1 - cover), 0, 255)
         return np.rint(picture).astype(np.uint8) if rounded else picture
 
     def ground(self, displacement: np.ndarray | float = 0.0) -> np.ndarray:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .methods import Method, copy, told
+from .metrics import psnr
 from .registration import background_displacement, registered_displacement
 from .scenes import Scene
 from .ssim import REGIONS, regions, similarity_map
@@ -45,7 +46,7 @@ def subpixel(
 
     ``noise`` is the sensor noise's deviation in 8-bit levels, in both frames; the exact frame has
     none. A row holds ``d`` and ``alpha``; ``ssim`` and ``ssim_mean`` (median, mean) and the same of
-    the unmagnified frame, ``copy`` and ``copy_mean``; ``gain``, ``low`` and ``high``: the object's
+    the unmagnified frame, ``copy`` and ``copy_mean``; ``psnr`` (median, dB); ``gain``, ``low`` and ``high``: the object's
     registered displacement along its motion over 10 px (median, quartiles); ``background``: median
     of the mean distance of the background's tiles from where they should be, px; and for each of
     ``REGIONS`` ``ssim_<region>``, the mean SSIM there over all scenes, and ``lost_<region>``, its
@@ -55,7 +56,7 @@ def subpixel(
     parts = [regions(scene.hidden(MAGNIFIED), scene.mask(MAGNIFIED)) for scene in scenes]
     for d in levels:
         alpha = MAGNIFIED / d
-        found: dict[str, list[float]] = {name: [] for name in ("ssim", "copy", "gain", "background")}
+        found: dict[str, list[float]] = {name: [] for name in ("ssim", "psnr", "copy", "gain", "background")}
         lost, area = dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0)
         for scene, part in zip(scenes, parts, strict=True):
             reference, frame, exact = scene.reference(noise), scene.frame(d, noise), scene.magnified(d, alpha)
@@ -64,6 +65,7 @@ def subpixel(
             due = MAGNIFIED * scene.direction
             seen = registered_displacement(reference, magnified, scene.mask(), due)
             found["ssim"].append(float(similar.mean()))
+            found["psnr"].append(psnr(magnified, exact))
             found["copy"].append(float(similarity_map(copy(reference, frame, alpha), exact).mean()))
             found["gain"].append(float(seen.vector @ scene.direction) / MAGNIFIED)
             # Against the exact picture, seen from which the object's way leads back.
@@ -75,6 +77,7 @@ def subpixel(
         row = {
             "d": float(d), "alpha": alpha,
             "ssim": float(np.median(found["ssim"])), "ssim_mean": float(np.mean(found["ssim"])),
+            "psnr": float(np.median(found["psnr"])),
             "copy": float(np.median(found["copy"])), "copy_mean": float(np.mean(found["copy"])),
             "gain": float(middle), "low": float(low), "high": float(high),
             "background": float(np.nanmedian(found["background"])), "scenes": float(len(scenes)),
