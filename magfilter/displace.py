@@ -10,7 +10,8 @@ first motion magnifiers did (Liu et al. 2005), on the flow's own coarse grid:
 - where several land, the one that moved farther against the ground wins, since what moves is
   mostly in front of what does not. The ground is what rests, or, where the whole picture
   moves, what most of its rim does. Only what moves like the winner counts: an average of
-  two movers belongs to neither;
+  two movers belongs to neither. With a map of alpha, what is magnified comes to lie upon what
+  stays as it is (alpha 1), wherever the mask it was thrown from ends;
 - points that nothing was thrown to were uncovered. They show the picture reflected at
   the near rim of the gap: the mover's tail has left, and what lies behind it continues.
   Cracks between points that moved apart are interpolated instead. Ground that a mover hides
@@ -37,6 +38,7 @@ COVERED = 0.1  # share of a point that must land for its place to count as cover
 LONGEST_GAP = 256  # grid px; a wider gap is filled from around it
 RIM = 1 / 6  # of the picture's sides: where the ground is looked for
 RESTING = 0.25  # share of the rim that must rest for the ground to rest
+STAYS = -0.2  # grid px; rank of what alpha 1 leaves in place: behind all that is magnified, even what rests
 
 
 def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> Field:
@@ -44,7 +46,7 @@ def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> 
 
     Args:
         flow: (2, h, w) float32, px of the full picture, x first, on the reference's grid.
-        alpha: magnification factor ≥ 0, one number or (h, w).
+        alpha: magnification factor ≥ 0, one number or (h, w), of the reference's points.
         stride: px of the full picture per grid point.
 
     Returns:
@@ -65,7 +67,9 @@ def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> 
     ground = _ground(flow, gain / np.float32(stride))
     drift = np.clip(ground * (gain / np.float32(stride)), -reach, reach)  # how far the ground is thrown
     borne = (1 - gain) * ground  # what it carries
-    points = Points(thrown, carried, np.sqrt(square(thrown - drift)))
+    own = np.sqrt(square(thrown - drift))
+    own[gain == 1] = STAYS
+    points = Points(thrown, carried, own)
     # What rests is there without being thrown.
     rest = ~moving
     field, landed = splat(points, rest, borne, stride)

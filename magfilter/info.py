@@ -41,6 +41,8 @@ def describe_job(job: Job) -> str:
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
         + (f", {magnifier.passes} passes" if magnifier.passes > 1 else ""),
     ]
+    if job.targets is not None:
+        lines.append(f"targets  {job.targets.describe()}")
     writer = job.writer
     if writer is not None:
         name = "stdout" if job.to_pipe else writer.name

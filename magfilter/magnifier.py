@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 from magfilter.backends import Engine, open_engine
 from magfilter.displace import magnified_displacement
 from magfilter.errors import OptionError
+from magfilter.masks import as_factors, reduce_factors
 from magfilter.media.colour import from_rgb_float, luma, to_rgb_float
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import CutDetector, ReferencePolicy
 
-__all__ = ["DEFAULT_PROXY", "Magnifier", "Measured"]
+__all__ = ["DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
 
 Array = NDArray[np.float32]
+AlphaMap = NDArray[Any] | Callable[[int], NDArray[Any]]
 
 DEFAULT_PROXY = 1.0  # megapixels; see Magnifier
 
@@ -30,10 +33,12 @@ class Measured(NamedTuple):
     Attributes:
         frame: the frame; already finished where `flow` is None.
         flow: (2, h, w) float32, px of the full picture, from the reference to the frame.
+        gain: the factor of every point (h, w) of the flow; None for the magnifier's alpha everywhere.
     """
 
     frame: Frame
     flow: Array | None = None
+    gain: Array | None = None
 
 
 class Magnifier:
@@ -42,6 +47,12 @@ class Magnifier:
     Args:
         alpha: magnification factor, total: output displacement = alpha × input displacement. 1 returns
             every frame untouched, 0 freezes motion, 0..1 attenuates it.
+        alpha_map: a factor of 0 or more for every pixel of the reference, (H, W) of numbers, which takes
+            alpha's place; or a function that returns one, called with the number of each frame that
+            becomes the reference (0 is the first pushed). It says which things are magnified, not which
+            part of the picture: they take their factor with them wherever they move, also over what has
+            another. Where it is 1 and nothing else comes, frames keep their bits; see `magfilter.masks`
+            for what makes such maps.
         model: a shipped model's name or the path of an ONNX file.
         backend: "auto", "onnxruntime" or "torch".
         device: "auto", "cpu", or what the backend understands ("cuda:0").
@@ -53,7 +64,9 @@ class Magnifier:
         threads: of the network on a CPU; 0 for all cores.
 
     Raises:
-        OptionError, ModelError, BackendError: see `magfilter.backends.open_engine`.
+        OptionError: an argument is out of range, or the model paints frames and cannot be told more than
+            one alpha.
+        ModelError, BackendError: see `magfilter.backends.open_engine`.
 
     Example:
         magnifier = Magnifier(alpha=10)
@@ -65,6 +78,7 @@ class Magnifier:
         self,
         alpha: float,
         *,
+        alpha_map: AlphaMap | None = None,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
         backend: str = "auto",
         device: str = "auto",
@@ -82,10 +96,26 @@ class Magnifier:
         self.proxy = proxy
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads)
         self.passes = self._count_passes()
+        if alpha_map is not None and self.engine.model.descriptor.output == "frame":
+            raise OptionError(
+                f"model {self.engine.model.descriptor.name} takes one alpha for the whole picture, no mask, region or "
+                f"alpha map; use --model {DEFAULT_MODEL}"
+            )
+        self._map: Callable[[int], NDArray[Any]] | Array | None = None
+        self._idle = self.alpha == 1 and alpha_map is None  # the identity by definition, to the bit
+        if callable(alpha_map):
+            self._map = alpha_map
+        elif alpha_map is not None:
+            self._map = as_factors(np.asarray(alpha_map), "alpha_map")
+            self._map.flags.writeable = False
+            self._idle = bool((self._map == 1).all())
         self._cuts = CutDetector() if shot_cuts and self.policy.kind != "frame" else None
         self._reference: Array | None = None  # as the network sees it, padded
         self._since: float | None = None
         self._shape: tuple[int, int] | None = None
+        self._factors: NDArray[Any] | None = None  # the map that `_gain` was made of, in px of the picture
+        self._gain: Array | None = None  # the reference's, on the flow's grid
+        self._count = 0  # frames pushed since the beginning or `reset`
         self.flow: Array | None = None
         """Flow of the last pushed frame, (2, h, w) in px of the full picture, or None where there is none."""
         self.references = 0
@@ -118,30 +148,48 @@ class Magnifier:
 
         Raises:
             ValueError: if the array's shape or dtype, or the size within a stream, does not fit.
+            OptionError: if the alpha map is of another size, or the one a function returned is none.
         """
         if not isinstance(frame, Frame):
             return self.render(self.measure(Frame.from_rgb(frame))).to_rgb()
         return self.render(self.measure(frame))
 
     def set_reference(self, frame: Frame | NDArray[Any]) -> None:
-        """Make this frame the reference of those that follow, without counting it as one of them."""
+        """Make this frame the reference of those that follow, without counting it as one of them.
+
+        Raises:
+            ValueError, OptionError: as `push`.
+        """
         frame = frame if isinstance(frame, Frame) else Frame.from_rgb(frame)
         self._check(frame)
-        self._take(self._see(frame), frame.time)
+        number = self.policy.number if self.policy.kind == "frame" else self._count
+        self._take(self._see(frame), frame, number)
 
     def reset(self) -> None:
         """Forget the reference: the next frame becomes one."""
         self._reference = self._shape = self.flow = self._since = None
+        self._factors = self._gain = None
+        self._count = 0
         if self._cuts:
             self._cuts = CutDetector()
 
     def _check(self, frame: Frame) -> None:
         if self._shape is None:
+            if isinstance(self._map, np.ndarray):
+                self._check_map(self._map, frame)
             self._shape = (frame.height, frame.width)
         elif self._shape != (frame.height, frame.width):
             raise ValueError(
                 f"Expected frames of {self._shape[1]}x{self._shape[0]} like the reference, "
                 f"got {frame.width}x{frame.height}; call reset() before another video."
+            )
+
+    @staticmethod
+    def _check_map(factors: Array, frame: Frame) -> None:
+        if factors.shape != (frame.height, frame.width):
+            raise OptionError(
+                f"alpha_map is {factors.shape[1]}x{factors.shape[0]} and the frame {frame.width}x{frame.height}; "
+                "give one factor for every pixel"
             )
 
     def measure(self, frame: Frame) -> Measured:
@@ -151,23 +199,26 @@ class Magnifier:
         while it measures the next.
 
         Raises:
-            ValueError: as `push`.
+            ValueError, OptionError: as `push`.
         """
         self._check(frame)
         self.flow = None
-        if self.alpha == 1:
-            return Measured(frame)  # the identity by definition, to the bit
+        if self._idle:
+            return Measured(frame)
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
         light = luma(frame)
         cut = self._cuts(light) if self._cuts else False
         seen = self._see(frame, light)
-        reference = self._reference
+        number, self._count = self._count, self._count + 1
+        reference, gain = self._reference, self._gain
         if reference is None or cut or self.policy.due(frame.time, self._since):
-            self._take(seen, frame.time)
+            self._take(seen, frame, number)
             return Measured(frame)
         if self.policy.kind == "previous":
-            self._take(seen, frame.time)
+            self._take(seen, frame, number)
+        if gain is not None and (gain == 1).all():
+            return Measured(frame)  # a mask that is empty just now
         if self.engine.model.descriptor.output == "frame":
             step = self.alpha ** (1 / self.passes)
             for _ in range(self.passes):  # each against the same reference
@@ -178,23 +229,31 @@ class Magnifier:
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         k = self._factor(frame.height, frame.width)
         self.flow = np.ascontiguousarray(flow[:, :rows, :cols]) * np.float32(k)
-        return Measured(frame, self.flow)
+        return Measured(frame, self.flow, gain)
 
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
-        frame, flow = measured
+        frame, flow, gain = measured
         if flow is None:
             return frame
         stride = self._stride(frame)
-        field = magnified_displacement(flow, self.alpha, stride)
+        field = magnified_displacement(flow, self.alpha if gain is None else gain, stride)
         if not field.any():
             return frame
         # The grid may reach beyond an odd picture's edge; the planes are resampled as if they did too.
         moved = tuple(self._move(plane, field, stride, frame) for plane in frame.planes)
         return frame.replace(planes=moved)
 
-    def _take(self, seen: Array, time: float | None) -> None:
-        self._reference, self._since = seen, time
+    def _take(self, seen: Array, frame: Frame, number: int) -> None:
+        """Make frame `number` the reference, and its alpha map the one in force."""
+        if self._map is not None:
+            given = self._map(number) if callable(self._map) else self._map
+            # An array that may have been written to since may be another map.
+            if given is not self._factors or given.flags.writeable:
+                factors = as_factors(np.asarray(given), "alpha_map")
+                self._check_map(factors, frame)
+                self._factors, self._gain = given, reduce_factors(factors, self._stride(frame))
+        self._reference, self._since = seen, frame.time
         self.references += 1
 
     def _factor(self, height: int, width: int) -> int:

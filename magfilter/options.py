@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from magfilter.backends import BACKENDS
 from magfilter.errors import OptionError
 from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.masks import Region
 from magfilter.media import EncodeOptions
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import ReferencePolicy
@@ -29,6 +31,13 @@ class MagnifyOptions:
     Attributes:
         alpha: magnification factor, 0 or more; 1 changes nothing.
         model, backend, device, reference, shot_cuts, proxy: see `magfilter.Magnifier`.
+        mask: file that says what to magnify, the rest keeping alpha 1: a picture (whatever is not black),
+            a .npy array (H, W) (whatever is not zero), or a video of masks, one for each frame.
+        roi: rectangles to magnify, each "x,y,width,height" or "x,y,width,height:alpha", 4 or 5 numbers,
+            or a `magfilter.masks.Region`; also a single one as text. They become a tuple of Regions.
+        alpha_map: .npy file of an array (H, W), the factor of every pixel; mask and roi are painted over it.
+        mask_grow: px by which the mask is made larger all around.
+        mask_feather: px outside mask and regions over which their alpha fades to what surrounds them.
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
@@ -49,6 +58,11 @@ class MagnifyOptions:
     reference: str = "first"
     shot_cuts: bool = True
     proxy: float = DEFAULT_PROXY
+    mask: str | os.PathLike[str] | None = None
+    roi: Sequence[Region | str | Sequence[float]] | str = ()
+    alpha_map: str | os.PathLike[str] | None = None
+    mask_grow: float = 0.0
+    mask_feather: float = 0.0
     start: float | None = None
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -71,9 +85,42 @@ class MagnifyOptions:
         if not isinstance(self.reference, str):
             raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
         ReferencePolicy.parse(self.reference)
+        self._check_targets()
         unknown = frozenset(self.exclude) - STREAM_TYPES
         if unknown:
             raise OptionError(f"exclude names {sorted(unknown)[0]!r}; choose from: {', '.join(sorted(STREAM_TYPES))}")
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """`roi`, read."""
+        return tuple(Region.parse(item) for item in self.roi)
+
+    @property
+    def targeting(self) -> str:
+        """What is magnified, as key=value without folders; empty if it is the whole picture."""
+        parts = [f"{key}={Path(value).name}" for key in ("mask", "alpha_map") if (value := getattr(self, key))]
+        parts += [f"{key}={value:g}" for key in ("mask_grow", "mask_feather") if (value := getattr(self, key))]
+        return " ".join([*parts, *(f"roi={region}" for region in self.regions)])
+
+    def _check_targets(self) -> None:
+        for name in ("mask", "alpha_map"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, (str, os.PathLike)) or not os.fspath(value)):
+                raise OptionError(f"{name} must be the name of a file, got {value!r}")
+        if self.alpha_map is not None and not os.fspath(self.alpha_map).lower().endswith(".npy"):
+            raise OptionError(f"alpha_map must be a .npy file, got {os.fspath(self.alpha_map)}; write it with numpy.save")
+        roi = [self.roi] if isinstance(self.roi, (str, Region)) else self.roi
+        if not isinstance(roi, Sequence):
+            raise OptionError(f"roi must be a list of regions such as '10,20,300,200:5', got {roi!r}")
+        object.__setattr__(self, "roi", tuple(Region.parse(item) for item in roi))
+        self._number("mask_grow", "0 or more px", lambda x: x >= 0)
+        self._number("mask_feather", "0 or more px", lambda x: x >= 0)
+        if self.mask_grow and self.mask is None:
+            raise OptionError(f"mask_grow {self.mask_grow:g} has no mask to grow; give one with --mask FILE")
+        if self.mask_feather and self.mask is None and not self.roi:
+            raise OptionError(
+                f"mask_feather {self.mask_feather:g} has no edge to soften; give --mask FILE or --roi x,y,width,height"
+            )
 
     def _number(self, name: str, expected: str, fits: Callable[[Any], bool], optional: bool = False) -> None:
         """Refuse the attribute unless it is a finite number that fits; numpy's become Python's."""

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,7 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
 from magfilter.stages import POLL, Lane, Stopped, patiently, start_stage
+from magfilter.targets import Targets
 
 __all__ = ["Job", "Progress", "Report", "magnify_video"]
 
@@ -135,6 +137,7 @@ class Job:
 
     Attributes:
         reader, magnifier, writer: ready to run; writer is None without a target.
+        targets: what is magnified, or None if it is the whole picture.
         report: what `run` did so far; also there when it raises CorruptInput.
 
     Raises:
@@ -164,8 +167,10 @@ class Job:
             if not dry:
                 check_target(name, self.source, options.overwrite)
         decoder, network, encoder = thread_budget(options.threads)
+        self.targets = Targets(options) if options.targeting else None
         self.magnifier = Magnifier(
             options.alpha,
+            alpha_map=self.targets.alpha_map if self.targets else None,
             model=options.model,
             backend=options.backend,
             device=options.device,
@@ -183,11 +188,17 @@ class Job:
             )
         self.reader = patiently(lambda: self._open(decoder), self.stop)
         try:
+            if self.targets:
+                self.targets.fit(self.reader.info)
+                if not far:
+                    self.targets.alpha_map(0)  # so that whatever is wrong with it is said now
             if far and not dry:
                 self.magnifier.set_reference(patiently(lambda: self._find_frame(decoder), self.stop))
             self.writer = None if name is None else self._make_writer(name, encoder)
         except BaseException:
             self.reader.close()
+            if self.targets:
+                self.targets.close()
             raise
 
     def _is_live(self) -> bool:
@@ -201,16 +212,16 @@ class Job:
     def _find_frame(self, threads: int) -> Frame:
         """Frame number N of the stretch that is worked on, by a pass of its own."""
         policy = self.magnifier.policy
-        count = 0
+        seen = 0
         with self._open(threads) as reader:
             for item in reader:
                 if self.stop.is_set():
                     raise Stopped
                 if isinstance(item, Frame):
-                    if count == policy.number:
+                    if seen == policy.number:
                         return item
-                    count += 1
-        raise OptionError(f"reference {policy} lies beyond the end: the input has {count} frames, 0 to {count - 1}")
+                    seen += 1
+        raise OptionError(f"reference {policy} lies beyond the end: the input has {seen} frames, 0 to {seen - 1}")
 
     def _make_writer(self, name: str, threads: int) -> VideoWriter:
         o = self.options
@@ -219,7 +230,7 @@ class Job:
             self.reader,
             replace(o.encode, threads=o.encode.threads or threads),
             overwrite=o.overwrite,
-            comment=provenance(self.magnifier),
+            comment=provenance(self.magnifier, o.targeting),
             exclude=o.exclude,
             dry=self.dry,
         )
@@ -228,7 +239,8 @@ class Job:
     def warnings(self) -> list[str]:
         """Lines for the user so far, each once."""
         written = self.writer.warnings if self.writer else []
-        return [*dict.fromkeys([*self.reader.warnings, *written])]
+        masks = self.targets.warnings if self.targets else []
+        return [*dict.fromkeys([*self.reader.warnings, *masks, *written])]
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Report:
         """Do it. The output has its name when this returns; if it raises, only after CorruptInput.
@@ -237,6 +249,7 @@ class Job:
             progress: called after every written frame, in the calling thread.
         """
         reader, magnifier, writer, report, stop = self.reader, self.magnifier, self.writer, self.report, self.stop
+        targets = self.targets
         if writer is None or self.dry:
             raise ValueError("this job is only to be looked at; open one with a target and without dry")
         gone = threading.Event()  # a stage failed: everyone leaves
@@ -257,9 +270,12 @@ class Job:
             exhausted.set()
 
         def measure() -> None:
+            number = count()
             for item in decoded:
                 if isinstance(item, Frame):
                     begun = time.perf_counter()
+                    if targets:
+                        targets.follow(next(number))
                     item = magnifier.measure(item)
                     spent["measure"] += time.perf_counter() - begun
                 if not measured.put(item):
@@ -347,10 +363,13 @@ class Job:
             self.writer.abort()
         if not (self._decoding and self._decoding.is_alive()):
             self.reader.close()
+            if self.targets:
+                self.targets.close()
 
 
-def provenance(magnifier: Magnifier) -> str:
-    """The line that tells a file's next owner what was done to it."""
+def provenance(magnifier: Magnifier, targeting: str = "") -> str:
+    """The line that tells a file's next owner what was done to it, and to what of it."""
     model = magnifier.engine.model.path.stem
     reference = magnifier.policy
-    return f"motion magnified by magfilter {__version__}: alpha={magnifier.alpha:g} model={model} reference={reference}"
+    line = f"motion magnified by magfilter {__version__}: alpha={magnifier.alpha:g} model={model} reference={reference}"
+    return f"{line} {targeting}".rstrip()

@@ -36,7 +36,8 @@ class Points(NamedTuple):
     Attributes:
         thrown: (2, h, w) grid px, how far it is thrown.
         carried: (2, h, w) px of the full picture, the displacement that it brings there.
-        own: (h, w) grid px, how far it is thrown against the ground.
+        own: (h, w) grid px, how far it is thrown against the ground: what is thrown farther hides the rest.
+            Above −0.25; below 0 for what is to be hidden by anything else.
     """
 
     thrown: Field

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ pytest.importorskip("torch", reason="the evaluation's flow networks need torch: 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # trainer/ is not part of the wheel
 
 from trainer.evaluation import estimators, methods, pairs, protocol  # noqa: E402
-from trainer.evaluation.__main__ import main  # noqa: E402
 
 FLOW = estimators.SHARED / "data/eval/flow"
 needs_shared = pytest.mark.skipif(
@@ -259,7 +257,7 @@ def test_scenes_need_texture():
         protocol.known_motion_scenes(1, photos=[flat(90).repeat(12, 0).repeat(12, 1)] * 2)
 
 
-# --- methods and the command ----------------------------------------------------------------------
+# --- methods ----------------------------------------------------------------------------------------
 
 
 def test_backward_warp_moves_by_what_is_missing():
@@ -304,25 +302,3 @@ def test_model_starts_anew_with_each_reference(monkeypatch):
     magnify = methods.method("model:some.onnx")
     assert [magnify(flat(0), flat(1), alpha)[0, 0, 0] for alpha in (4.0, 4.0, 10.0)] == [4, 4, 10]
     assert made == [(4.0, "some.onnx", False), (10.0, "some.onnx", False)]
-
-
-def test_missing_model_ends_the_command_with_one_line(eval_root, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["still", "--method", "model:no-such-model.onnx", "--eval-root", str(eval_root)])
-    assert ended.value.code == 1
-    assert "no-such-model" in capsys.readouterr().err
-
-
-def test_command_prints_tables_and_writes_json(eval_root, tmp_path, capsys):
-    output = tmp_path / "out.json"
-    common = ["--method", "copy", "--quick", "--json", str(output), "--eval-root", str(eval_root)]
-    main(["still", *common])
-    found = json.loads(output.read_text())["still"]
-    assert found == {"ratio": 0, "applied": None, "registered": pytest.approx(0, abs=1e-9)}
-    assert "| mean displacement of tiles, registered (px) | 20 | 0.0000 |" in capsys.readouterr().out
-    main(["real", *common, "--flow", "dis", "--cache", str(tmp_path / "cache"), "--limit", "2"])
-    rows = json.loads(output.read_text())["real"]["rows"]
-    assert [row["alpha"] for row in rows] == [4, 10]
-    assert all(row["ratio"] == 1 for row in rows)
-    assert rows[1]["median"] == pytest.approx(3 * rows[0]["median"], rel=1e-4)  # (10 − 1) / (4 − 1)
-    assert "| dis | 10 |" in capsys.readouterr().out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ pytest.importorskip("torch", reason="the evaluation's flow networks need torch: 
 pytest.importorskip("skimage", reason="SSIM is scikit-image's")
 from test_evaluation import flat, texture  # puts the repository on the path, too
 
-from trainer.evaluation import __main__ as command
 from trainer.evaluation import methods, protocol, ssim, subpixel
 
 
@@ -111,7 +109,6 @@ def test_levels_are_the_published_ones():
     assert len(subpixel.ALL_LEVELS) == 15
     assert list(subpixel.ALL_LEVELS) == pytest.approx(np.geomspace(0.04, 1, 15), rel=0.03)  # rounded to two digits
     assert set(subpixel.LEVELS) <= set(subpixel.ALL_LEVELS)
-    assert set(subpixel.WANTED) <= set(subpixel.LEVELS)
 
 
 def test_perfect_magnifier_has_ssim_and_gain_of_one(scenes):
@@ -239,47 +236,3 @@ def test_exact_flow_of_a_real_pair_is_not_known():
 
 def test_others_are_not_told(scenes):
     assert methods.told(methods.copy, scenes[0], 1) is methods.copy
-
-
-# --- the command ----------------------------------------------------------------------------------
-
-
-def test_command_prints_the_table_and_what_is_missed(scenes, monkeypatch, tmp_path, capsys):
-    asked = []
-
-    def few(count, seed, background):
-        asked.append(background)
-        return scenes[:count]
-
-    monkeypatch.setattr(command.protocol, "known_motion_scenes", few)
-    output = tmp_path / "out.json"
-    arguments = ["subpixel", "--method", "copy", "--scenes", "1", "--json", str(output)]
-    command.main(arguments)
-    table = capsys.readouterr().out
-    assert "moving background" in table
-    lines = [line for line in table.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["0.04", "0.1", "0.2", "0.5", "1"]
-    widths = {line.count("|") for line in lines}
-    assert len(widths) == 1
-    found = json.loads(output.read_text())["subpixel"]
-    assert found["noise"] == 0
-    assert "gain at 0.04 px" in found["missed"]
-    assert "gain at 0.04 px" in table
-    assert found["background"] == "moving"
-    command.main([*arguments, "--background", "still"])
-    assert "still background" in capsys.readouterr().out
-    assert asked == ["moving", "still"]
-
-
-def test_command_runs_all_levels_when_told(monkeypatch, capsys):
-    asked = []
-
-    def fake(magnify, scenes, levels, *, noise):
-        asked.append((tuple(levels), noise))
-        return []
-
-    monkeypatch.setattr(command.protocol, "known_motion_scenes", lambda count, seed, background: [])
-    monkeypatch.setattr(command.protocol, "subpixel", fake)
-    command.main(["subpixel", "--method", "copy", "--full", "--noise", "2"])
-    assert asked == [(subpixel.ALL_LEVELS, 2.0)]
-    assert "Missed: nothing" in capsys.readouterr().out

@@ -212,6 +212,24 @@ def test_a_cosine_by_the_clock_ends_at_a_hundredth(tmp_path, every_step, minute)
 # -- what is not finite
 
 
+def test_a_parameter_may_have_a_pace_of_its_own(tmp_path):
+    class Paced(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slow, self.fast = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+            self.paces = {"fast": 30.0}
+
+    class Both(Toy):
+        def __call__(self, net, progress):
+            loss = net.slow.sum() + net.fast.sum()
+            return loss, {"loss": loss.item()}
+
+    net = Paced()
+    run(net, Paced(), Both(), Plan(steps=1, **PLAIN), tmp_path, METADATA)
+    assert net.slow.item() == pytest.approx(-PLAIN["rate"], rel=1e-3)  # Adam's first step is the rate
+    assert net.fast.item() == pytest.approx(30 * net.slow.item(), rel=1e-3)
+
+
 def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path, every_step, capsys):
     objective = go(tmp_path, Meddling(3, spoilt), steps=5)
     changed = [not torch.equal(a, b) for a, b in zip(objective.seen, objective.seen[1:], strict=False)]

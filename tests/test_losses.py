@@ -159,3 +159,26 @@ def test_census_falls_along_its_gradient():
     assert torch.isfinite(slope).all()
     after = losses.census_difference(one, two.detach() - 0.002 * slope.sign()).mean()
     assert after < before
+
+
+# --- realised gain --------------------------------------------------------------------------------
+
+
+def test_gain_error_is_the_share_that_is_missing_or_too_much():
+    exact = torch.zeros(3, 2, 4, 4)
+    exact[:2, 0, :2] = 1.5
+    speed = torch.tensor([1.5, 1.5, 0.0])
+    flow = exact.clone()
+    assert losses.gain_error(flow, exact, speed).item() == 0
+    flow[0] *= 0.6
+    flow[1] *= 1.2
+    flow[2] = 7.0  # a still scene has no gain
+    assert losses.gain_error(flow, exact, speed).item() == pytest.approx((0.4 + 0.2) / 2)
+    assert losses.gain_error(flow, exact, torch.zeros(3)).item() == 0
+
+
+def test_gain_error_asks_for_more_where_there_is_too_little():
+    exact = torch.ones(1, 2, 3, 3)
+    flow = (0.5 * exact).requires_grad_(True)
+    losses.gain_error(flow, exact, torch.ones(1)).backward()
+    assert (flow.grad < 0).all()  # descending makes the flow larger

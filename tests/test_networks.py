@@ -125,6 +125,29 @@ def test_a_change_of_brightness_is_no_motion(warp):
     assert (flow - torch.tensor([0.3, -0.2]).view(2, 1, 1)).norm(dim=0).median() < 0.036
 
 
+def moments(gradient: float, shift: float, noise: float) -> torch.Tensor:
+    """What a cell pools where all has one texture: means of IxIx … ItIt, (1, 6, 1, 1), in squared code values."""
+    energy = gradient * gradient
+    values = [energy, 0.0, energy, -energy * shift, 0.0, energy * shift * shift + noise]
+    return torch.tensor(values).view(1, 6, 1, 1) / 255**2
+
+
+def test_damping_gives_way_to_motion_and_not_to_noise(warp):
+    # a gradient of one and a half code values a pixel: below the damping, and yet a clear motion
+    cell = warp.cell
+    damping, trust = cell.damping.detach().exp()[0], cell.trust.detach().exp()[0]
+    clear, _, left = cell._solve(moments(1.5, 0.5, 0.0), damping, trust)
+    assert clear[0, 0].item() == pytest.approx(0.5, rel=0.1)
+    assert left.item() < 0.05
+    fixed, _, _ = cell._solve(moments(1.5, 0.5, 0.0), damping, 0 * trust)
+    assert fixed[0, 0].item() < 0.25
+    # the same texture, where noise dwarfs what the motion would explain: the damping stays
+    noisy, _, left = cell._solve(moments(1.5, 0.05, 1.0), damping, trust)
+    damped, _, _ = cell._solve(moments(1.5, 0.05, 1.0), damping, 0 * trust)
+    assert noisy[0, 0].item() == pytest.approx(damped[0, 0].item(), rel=0.1)
+    assert left.item() > 0.9
+
+
 def test_flow_is_where_the_point_lies_in_the_frame(warp):
     """Sign convention: warping the frame by the flow gives the reference."""
     one, two = texture(4), texture(4, (0.9, -0.7))

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from trainer.data.command import curate
 from trainer.evaluation.command import evaluate
+from trainer.evaluation.gallery import gallery
 from trainer.evaluation.slice_command import slice_command
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -33,6 +34,7 @@ def main() -> None:
       adapt    continue on one clip, and keep the result if it is better there
       ablate   what each part of the training is worth
       evaluate measure networks, baselines and other programs on the paper's questions and on ours
+      gallery  stills with close-ups, flow plots and x-t slices of the evaluation's clips
       slice    one line of a clip over time, as a picture, beside the same line magnified
 
     \b
@@ -270,6 +272,7 @@ def flow_errors(estimators: tuple[str, ...], updates: int) -> None:
 
 main.add_command(curate)
 main.add_command(evaluate)
+main.add_command(gallery)
 main.add_command(slice_command)
 
 

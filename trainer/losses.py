@@ -13,6 +13,7 @@ from magfilter.networks.warp import backward_warp
 __all__ = [
     "census_difference",
     "edge_aware_smoothness",
+    "gain_error",
     "locally_normalised",
     "occluded",
     "photometric",
@@ -56,6 +57,23 @@ def relative_flow_error(
         total = total + decay**n * loss
         weights += decay**n
     return total / weights
+
+
+def gain_error(flow: Tensor, exact: Tensor, speed: Tensor) -> Tensor:
+    """How far the realised gain of moving scenes is from 1: mean |Σ flow·exact / Σ exact·exact − 1|.
+
+    The end-point error at a point is least, on average, for an answer between the motion and none wherever
+    the two are hard to tell apart, so that by it alone whatever has little texture is magnified by too
+    little. This asks each scene as a whole for its due.
+
+    Args:
+        flow, exact: (B, 2, h, w) px.
+        speed: (B,) px, the scenes' own scale of motion; those of 0 do not count.
+    """
+    energy = (exact * exact).sum((1, 2, 3))
+    moves = (speed > 0) & (energy > 0)
+    gain = (flow.float() * exact).sum((1, 2, 3)) / energy.clamp_min(1e-12)
+    return ((gain - 1).abs() * moves).sum() / moves.sum().clamp_min(1)
 
 
 def locally_normalised(image: Tensor, window: int = 9, floor: float = 4 / 255) -> Tensor:

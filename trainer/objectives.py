@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.clips import ClipBank
-from trainer.losses import edge_aware_smoothness, occluded, photometric, relative_flow_error
+from trainer.losses import edge_aware_smoothness, gain_error, occluded, photometric, relative_flow_error
 from trainer.magnification import flow_loss, magnified_by_warp
 from trainer.scenes import PaintedScenes
 from trainer.textures import LUMA
@@ -35,6 +35,7 @@ class Settings:
     fastest: float = 12.0  # px
     camera: float = 0.75  # share of scenes whose background moves; with half, `warp` took slow ground for still
     wires: int = 0  # sets of drawn wires among the cut-outs: without, `warp` took strings for noise
+    gain: float = 0.0  # weight, within scenes, of `gain_error` (warp)
     moving: float = 0.6  # the vote of the points that move, see `relative_flow_error` (warp)
 
     # real clips, by photometric consistency (warp)
@@ -228,6 +229,10 @@ class WarpObjective(_Base):
         flows = net.pyramid(reference, frame)  # type: ignore[operator]
         loss = relative_flow_error(flows, flow, scene.speed, self.settings.moving)
         log = {"scenes": loss.item()}
+        if self.settings.gain > 0:
+            short = gain_error(flows[-1], flow, scene.speed)
+            log["gain error"] = short.item()
+            loss = loss + self.settings.gain * short
         with torch.no_grad():  # realised share of the motion, by its magnitude: 1 is right
             size = flow.norm(dim=1)
             along = (flows[-1] * flow).sum(1) / size.clamp_min(1e-6).square()

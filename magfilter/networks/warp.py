@@ -11,7 +11,8 @@ same weights. A cell
 1. warps the frame by the flow found so far (backward warp, bilinear),
 2. solves for the rest of the motion by damped least squares (Lucas & Kanade 1981)
    in three window sizes: exact for small displacements, so the gain at a twentieth
-   of a pixel is right by construction and need not be learned,
+   of a pixel is right by construction and need not be learned. The damping is that
+   of noise, and gives way where the solution explains the difference,
 3. lets a small U-Net choose, for every point, among these solutions, those of the
    neighbours, the flow of the coarser scale, and no motion at all. It chooses with
    softmax weights, so its answer scales with its candidates: what it learns is where
@@ -36,6 +37,7 @@ CELL = 4  # pixels of the current scale per grid point, in each direction
 SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
 DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
 REACH = 3.0  # px; one solve is not trusted beyond this, coarser scales are for that
+SOLVES = 3  # the first with all the damping, the others with what the one before them calls for
 QUANTUM = (1.0 / 255.0) ** 2  # one 8-bit code value, squared: the floor of any difference energy
 
 
@@ -148,9 +150,9 @@ class MotionCell(nn.Module):
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
         self.judge = Judge(self.FEATURES, self.CHOICES + 36 + 2, widths)
-        # Damping of the three solves, about what 1/255 of sensor noise leaves in a gradient. More of it shrinks
-        # every answer where there is little texture, and no choice among shrunk answers makes that good.
-        self.damping = nn.Parameter(torch.tensor([1e-5, 3e-6, 1e-4]).log())
+        # Damping of the three solves, about what 2/255 of sensor noise leaves in a gradient.
+        self.damping = nn.Parameter(torch.tensor([5e-5, 1e-5, 3e-4]).log())
+        self.trust = nn.Parameter(torch.tensor([16.0, 16.0, 16.0]).log())
         prior = torch.full((self.CHOICES,), -3.0)
         prior[4] = 1.0  # A at the point itself
         prior[9 + 4] = 0.0  # B at the point itself
@@ -166,27 +168,34 @@ class MotionCell(nn.Module):
         kernel[2, 1] = torch.outer(smooth, smooth)  # their difference, through the matching low pass
         self.register_buffer("kernel", kernel, persistent=False)
 
-    def _solve(self, m: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Damped least squares on pooled products.
+    def _solve(self, m: Tensor, damping: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Least squares on pooled products, damped by how much they look like noise.
+
+        A fixed damping that keeps noise from becoming motion also shrinks true motion wherever there is
+        little texture. So the damping falls as what the motion explains of the difference grows against
+        what it leaves: noise is hardly explained by any motion, a real one leaves next to nothing.
 
         Args:
             m: (B, 6, h, w): means of IxIx, IxIy, IyIy, IxIt, IyIt, ItIt.
+            damping: of what is noise altogether; trust: how fast it falls with that ratio.
 
         Returns:
             flow (B, 2, h, w) softly limited to REACH, trace and relative residual (B, 1, h, w).
         """
         xx, xy, yy, xt, yt, tt = _planes(m)
         xx, yy, tt = xx.clamp_min(0), yy.clamp_min(0), tt.clamp_min(0)
-        a, c = xx + damping, yy + damping
-        det = a * c - xy * xy
-        det = det.clamp_min(1e-16)
-        u = (xy * yt - c * xt) / det
-        v = (xy * xt - a * yt) / det
-        left = tt + 2 * (u * xt + v * yt) + u * u * xx + 2 * u * v * xy + v * v * yy
-        left = left.clamp_min(0) / (tt + 0.1 * QUANTUM)
+        ratio = torch.zeros_like(tt)
+        for _ in range(SOLVES):
+            now = damping / (1 + trust * ratio)
+            a, c = xx + now, yy + now
+            det = (a * c - xy * xy).clamp_min(1e-16)
+            u = (xy * yt - c * xt) / det
+            v = (xy * xt - a * yt) / det
+            left = (tt + 2 * (u * xt + v * yt) + u * u * xx + 2 * u * v * xy + v * v * yy).clamp_min(0)
+            ratio = (tt - left).clamp_min(0) / (left + 0.03 * QUANTUM)
         flow = torch.cat([u, v], 1)
         flow = flow * torch.rsqrt(1 + (flow * flow).sum(1, keepdim=True) / REACH**2)
-        return flow, xx + yy, left
+        return flow, xx + yy, left / (tt + 0.1 * QUANTUM)
 
     def forward(self, reference: Tensor, frame: Tensor, flow: Tensor) -> Tensor:
         height, width = reference.shape[-2:]
@@ -217,10 +226,10 @@ class MotionCell(nn.Module):
             ],
             1,
         )
-        damping = self.damping.exp()
-        a, trace_a, left_a = self._solve(_box(moments, 3), damping[0])
-        b, trace_b, left_b = self._solve(_box(_box(moments, 5), 5), damping[1])
-        c, trace_c, left_c = self._solve(moments, damping[2])
+        damping, trust = self.damping.exp(), self.trust.exp()
+        a, trace_a, left_a = self._solve(_box(moments, 3), damping[0], trust[0])
+        b, trace_b, left_b = self._solve(_box(_box(moments, 5), 5), damping[1], trust[1])
+        c, trace_c, left_c = self._solve(moments, damping[2], trust[2])
 
         energy = moments[:, 5:6].clamp_min(0)
         level = _box(level, 5)
@@ -297,7 +306,7 @@ class WarpNet(nn.Module):
         super().__init__()
         self.widths, self.levels = tuple(widths), levels
         self.cell = MotionCell(widths)
-        self.paces = {"cell.damping": 30.0}  # for the trainer: a logarithm, see `trainer.loop`
+        self.paces = {"cell.damping": 30.0, "cell.trust": 30.0}  # for the trainer: logarithms, see `trainer.loop`
 
     @property
     def pad_multiple(self) -> int:

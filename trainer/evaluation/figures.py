@@ -180,14 +180,21 @@ def slices(columns: Mapping[str, np.ndarray], *, side_by_side: bool = False) -> 
     return margin(joined(parts, int(side_by_side)))
 
 
-def save(picture: np.ndarray, path: Path | str, most: int | None = None) -> None:
-    """Write (H, W, 3) uint8 RGB as a PNG; ``most``: reduced to this width in px, by areas, if it is wider.
+def save(picture: np.ndarray, path: Path | str, most: int | None = None, colours: int | None = None) -> None:
+    """Write (H, W, 3) uint8 RGB as a PNG.
+
+    Args:
+        most: reduced to this width in px, by areas, if it is wider.
+        colours: 2 to 256: only so many, the nearest to those there; a third of the size, for figures that are kept.
 
     Raises:
         ValueError: not such a picture.
         OSError: cannot be written.
     """
-    Image.fromarray(reduced(checked(picture), most)).save(path, format="PNG", optimize=True)
+    image = Image.fromarray(reduced(checked(picture), most))
+    if colours:
+        image = image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(path, format="PNG", optimize=True)
 
 
 # --- curves ---------------------------------------------------------------------------------------

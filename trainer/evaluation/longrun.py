@@ -54,6 +54,10 @@ class Take:
         own, first = self._at(t)[0], self._at(reference)[0]
         return first + ALPHA * (own - first)
 
+    def left_behind(self, t: int, reference: int) -> np.ndarray:
+        """(2,) px from where the ground is to be shown to where frame t has it."""
+        return (self._at(t)[1] - self._carried(t, reference)) * self.scene.drift
+
     def _carried(self, t: int, reference: int) -> float:
         here, first = self._at(t)[1], self._at(reference)[1]
         return first + ALPHA * (here - first)
@@ -91,7 +95,8 @@ def drift_rows(magnify: Method, number: int, policy: str) -> Iterator[dict[str, 
             size = 2 * APART + 1
             away = cv2.dilate((covered > 0.01).astype(np.uint8), np.ones((size, size), np.uint8)) == 0
             away[:APART] = away[-APART:] = away[:, :APART] = away[:, -APART:] = False
-            grounds.append(register(luma(exact), luma(magnified), away, np.zeros(2), 3).vector)
+            left = take.left_behind(t, first)  # where doing nothing has the ground: a method may be anywhere up to it
+            grounds.append(register(luma(exact), luma(magnified), away, left, 3).vector)
         yield {
             "level": float(segment),
             "psnr": float(np.mean(noise)),

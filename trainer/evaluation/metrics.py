@@ -74,7 +74,7 @@ def psnr(picture: np.ndarray, exact: np.ndarray) -> float:
 
 
 def identity_error(magnified: np.ndarray, frame: np.ndarray) -> float:
-    """Mean |magnified − frame|, code values, of a frame magnified by 1: what a method does when it should do nothing."""
+    """Mean |magnified − frame|, code values, of a frame magnified by 1: what a method does when nothing is asked."""
     return float(np.mean(np.abs(magnified.astype(np.float64) - frame)))
 
 

@@ -1,4 +1,4 @@
-"""The measurements, one function each; ``__main__`` prints their tables.
+"""The measurements on many pairs or scenes, one function each; :mod:`.suites` puts them to every method.
 
 Everything takes a method ``magnify(reference, frame, alpha) -> magnified`` on (H, W, 3) uint8 RGB.
 """

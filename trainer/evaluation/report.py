@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from .suites import SUITES, Suite
 
 __all__ = ["Table", "as_json", "fill_page", "series", "tables"]
 
-STATISTICS = {"median": np.median, "mean": np.mean}
-BLOCK = re.compile(r"(<!-- table: (?P<name>[\w/-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+STATISTICS: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
+MARK = re.compile(r"<!-- table: ([\w/-]+) -->")
+BLOCK = re.compile(r"(<!-- table: (?P<name>[\w/-]+) -->\r?\n)(?:(?!<!-- table: ).)*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Table:
     """One value of one suite: methods across, levels (and judges) down.
 
     Attributes:
-        name: "suite/value", with "-median" where the same value is also shown by its mean.
-        heading: what it is; items: how many it is the statistic of.
+        name: "suite/value", with "-median" and "-mean" where both are shown of the same value.
+        heading: what it is; items: how many it is the statistic of, at most.
+        level: what the levels are, with their unit; decimals: of the numbers as printed.
         by: what tells rows of one level apart, if anything.
         rows: (judge, level, numbers by method); None where nothing was measured.
     """
@@ -49,7 +51,7 @@ class Table:
 
     def markdown(self) -> str:
         judged = any(judge for judge, _, _ in self.rows)
-        heads = [*([self.by] if judged else []), self.level, *self.methods]
+        heads = [*([self.by] if judged else []), self.level, *(name.replace("|", "\\|") for name in self.methods)]
         lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for judge, level, numbers in self.rows:
             cells = ["–" if n is None else f"{n:.{self.decimals}f}" for n in numbers]
@@ -65,7 +67,7 @@ def _grouped(
         if record["suite"] == suite.name:
             for row in record["rows"]:
                 if row.get(value) is not None:
-                    found[row["judge"], row["level"]][record["method"]].append(row[value])
+                    found[row["judge"], row["level"]][record["method"]].append(float(row[value]))  # "inf" is text
     return found
 
 
@@ -90,21 +92,20 @@ def tables(
             if not groups:
                 continue
             number = STATISTICS[statistic]
-            rows = tuple(
-                (judge, level, tuple(float(number(groups[judge, level][m])) if groups[judge, level].get(m) else None for m in methods))
-                for judge, level in sorted(groups)
-            )  # fmt: skip
+            rows = []
+            for (judge, level), found in sorted(groups.items(), key=lambda item: item[0]):
+                rows.append((judge, level, tuple(float(number(found[m])) if found.get(m) else None for m in methods)))
             twice = sum(other == value for other, *_ in suite.tables) > 1
             name = f"{suite.name}/{value}" + (f"-{statistic}" if twice else "")
             assert name not in seen, name
             seen.add(name)
             labels = tuple(labelled(method)[0] for method in methods)
-            made.append(Table(name, heading, suite.level, suite.rows, labels, items, decimals, rows))
+            made.append(Table(name, heading, suite.level, suite.rows, labels, items, decimals, tuple(rows)))
     return made
 
 
 def series(table: Table) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """A table as curves: judge → method → (levels, values)."""
+    """A table as curves: judge → method → (levels, values), without what is not a finite number."""
     curves: dict[str, dict[str, tuple[list[float], list[float]]]] = defaultdict(dict)
     for judge, level, numbers in table.rows:
         for method, value in zip(table.methods, numbers, strict=True):
@@ -116,35 +117,34 @@ def series(table: Table) -> dict[str, dict[str, tuple[list[float], list[float]]]
 
 
 def as_json(made: Sequence[Table]) -> dict[str, Any]:
-    """Tables as plain values."""
-    return {
-        t.name: {
-            "heading": t.heading,
-            "items": t.items,
-            "rows": [{"judge": j, "level": level, **dict(zip(t.methods, n, strict=True))} for j, level, n in t.rows],
-        }
-        for t in made
-    }
+    """Tables as JSON knows values: null where nothing was measured, "inf" for the infinite."""
+
+    def row(table: Table, judge: str, level: float, numbers: Sequence[float | None]) -> dict[str, Any]:
+        known = [str(n) if n is not None and not np.isfinite(n) else n for n in numbers]
+        return {"judge": judge, "level": level, **dict(zip(table.methods, known, strict=True))}
+
+    return {t.name: {"heading": t.heading, "items": t.items, "rows": [row(t, *r) for r in t.rows]} for t in made}
 
 
 def fill_page(page: Path, made: Sequence[Table]) -> tuple[list[str], list[str]]:
-    """Replace the blocks of a page by the tables of the same name.
+    """Replace the blocks of a page by the tables of the same name, and touch nothing else.
 
     Returns:
-        names replaced, and names on the page that no table was there for (left as they are).
+        names replaced, and names on the page that no table was there for, or that lack their end mark
+        (left as they are).
     """
     by_name = {table.name: table for table in made}
     filled: list[str] = []
-    missing: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
         name = match["name"]
         if name not in by_name:
-            missing.append(name)
             return match[0]
         filled.append(name)
         return f"{match[1]}\n{by_name[name].markdown()}\n{match[3]}"
 
-    text = page.read_text()
-    page.write_text(BLOCK.sub(replace, text))
-    return filled, missing
+    text = page.read_bytes().decode("utf-8")  # as bytes: line ends stay what they are
+    new = BLOCK.sub(replace, text)
+    if new != text:
+        page.write_bytes(new.encode("utf-8"))
+    return filled, [name for name in MARK.findall(text) if name not in filled]

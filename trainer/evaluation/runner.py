@@ -1,18 +1,24 @@
 """Suites × methods × items, in parallel, written down as they are done and never done twice.
 
 ``records.jsonl`` in the output folder holds one line for each (suite, item, method) with its rows. A run that
-was killed loses what it was just doing; the same command does the rest. Quick and full runs share a folder
-only where they ask the same of an item: the form is part of the key.
+was killed loses what it was just doing; the same command does the rest. Quick and full runs, and runs with
+other judges, share a folder only where they ask the same of an item: both are part of the key.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +27,11 @@ import numpy as np
 
 from .suites import SUITES
 
-__all__ = ["Task", "labelled", "open_tasks", "read_records", "run_tasks"]
+__all__ = ["Task", "labelled", "open_tasks", "read_records", "records_of", "run_tasks"]
 
 RECORDS = "records.jsonl"
 Row = dict[str, Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,15 @@ class Task:
     methods: tuple[str, ...]
     judges: tuple[str, ...]
     quick: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a task: the rows of each method that went well, and a line for each that did not."""
+
+    task: Task
+    found: tuple[tuple[str, list[Row]], ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def labelled(text: str) -> tuple[str, str]:
@@ -50,22 +66,32 @@ def _key(suite: str, item: str, method: str, judges: Sequence[str], quick: bool)
     return suite, item, method, tuple(judges) if SUITES[suite].judged else (), quick
 
 
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records of a folder: {"suite", "item", "method", "judges", "quick", "rows"}; half a last line is passed over."""
+def _key_of(record: Record) -> tuple[Any, ...]:
+    return _key(*(record[name] for name in ("suite", "item", "method", "judges", "quick")))
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of a folder: {"suite", "item", "method", "judges", "quick", "rows"}, of suites that there are.
+
+    A last line without its end is passed over: the run was killed while writing it.
+    """
     path = folder / RECORDS
     if path.is_file():
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:  # the run was killed while writing it
-                continue
+        for line in path.read_text("utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:  # damaged: it is measured again
+                    continue
+                if record["suite"] in SUITES:
+                    yield record
 
 
 def open_tasks(
     folder: Path, suites: Iterable[str], methods: Sequence[str], judges: Sequence[str], quick: bool
 ) -> list[Task]:
     """What is still to be done for these suites and methods."""
-    done = {_key(r["suite"], r["item"], r["method"], r["judges"], r["quick"]) for r in read_records(folder)}
+    done = {_key_of(record) for record in read_records(folder)}
     tasks = []
     for suite in suites:
         for item in SUITES[suite].items(quick):
@@ -75,6 +101,18 @@ def open_tasks(
     return tasks
 
 
+def records_of(
+    folder: Path, suites: Iterable[str], methods: Sequence[str], judges: Sequence[str], quick: bool
+) -> list[Record]:
+    """The records that answer just this, each once: a folder may hold other forms and judges beside them."""
+    wanted = {_key(s, item, m, judges, quick) for s in suites for item in SUITES[s].items(quick) for m in methods}
+    found = {_key_of(record): record for record in read_records(folder)}
+    return [record for key, record in found.items() if key in wanted]
+
+
+# --- in a worker ----------------------------------------------------------------------------------
+
+
 class _Worker:
     """What a process keeps between tasks: methods with their networks, and judges."""
 
@@ -82,38 +120,54 @@ class _Worker:
         self.methods: dict[str, Any] = {}
         self.judges: dict[str, Any] = {}
 
-    def __call__(self, task: Task) -> list[tuple[str, list[Row]]]:
+    def measure(self, task: Task, name: str) -> list[Row]:
+        """The rows of one method."""
         from .estimators import estimator
         from .methods import method
 
         suite = SUITES[task.suite]
-        if suite.judged:
-            for name in task.judges:
-                self.judges.setdefault(name, estimator(name))
-        judges = {name: self.judges[name] for name in task.judges} if suite.judged else {}
-        found = []
-        for name in task.methods:
-            if name not in self.methods:
-                self.methods[name] = method(labelled(name)[1])
-            rows = [
-                {k: _plain(v) for k, v in row.items()}
-                for row in suite.measure(task.item, self.methods[name], judges, task.quick)
-            ]
-            found.append((name, rows))
-        return found
+        judges = {}
+        for judge in task.judges if suite.judged else ():
+            if judge not in self.judges:
+                self.judges[judge] = estimator(judge)
+            judges[judge] = self.judges[judge]
+        if name not in self.methods:
+            self.methods[name] = method(labelled(name)[1])
+        rows = suite.measure(task.item, self.methods[name], judges, task.quick)
+        return [{key: _plain(value) for key, value in row.items()} for row in rows]
 
 
 def _plain(value: Any) -> Any:
-    """Numbers as JSON knows them: no NaN, and nothing beyond what is measured."""
-    if isinstance(value, (float, np.floating)):
-        return None if np.isnan(value) else float(f"{value:.7g}")
+    """Numbers as JSON knows them: NaN is null, infinite is text, and no digits go beyond what is measured."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if np.isnan(value):
+            return None
+        return str(value) if np.isinf(value) else float(f"{value:.7g}")
     return value
 
 
 _worker = _Worker()
 
 
+def _work(task: Task) -> Done:
+    found, problems = [], []
+    for name in task.methods:
+        try:
+            found.append((name, _worker.measure(task, name)))
+        except Exception as error:  # other methods and items go on; the message goes to the parent
+            problems.append(f"{task.suite} {task.item} {name}: {type(error).__name__}: {error}")
+    return Done(task, tuple(found), tuple(problems))
+
+
 def _start(threads: int) -> None:
+    """Make a worker of this process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and without a word
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
     import cv2
     import torch
 
@@ -121,15 +175,69 @@ def _start(threads: int) -> None:
     cv2.setNumThreads(threads)
 
 
-def _work(task: Task) -> tuple[Task, list[tuple[str, list[Row]]] | str]:
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # the parent was killed: nobody waits for this task
+
+
+# --- in the parent --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _pool(jobs: int, threads: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]]:
+    """A ``map`` whose results come as they are done, over so many processes; with one, over none.
+
+    Leaving by an exception (Ctrl-C is one) ends the processes at once. A process that dies raises
+    BrokenProcessPool, after the results that there are.
+    """
+    if jobs == 1:
+        yield map
+        return
+    others = multiprocessing.active_children()
+    # Spawned: a forked child inherits the locks of torch's and ONNX Runtime's threads.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(threads,))
+
+    def results(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        with _deaf():
+            waiting = [executor.submit(function, item) for item in items]
+        broken = None
+        for future in as_completed(waiting):
+            if isinstance(error := future.exception(), BrokenProcessPool):
+                broken = error
+            else:
+                yield future.result()
+        if broken is not None:
+            raise broken
+
     try:
-        return task, _worker(task)
-    except Exception as error:  # the other items go on; the message goes to the parent
-        return task, f"{type(error).__name__}: {error}"
+        yield results
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    executor.shutdown()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started herein do not hear Ctrl-C before :func:`_start`; here it comes afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_tasks(folder: Path, tasks: Sequence[Task], jobs: int = 1, tell: Callable[[str], None] | None = None) -> int:
-    """Do the tasks and write their records; returns how many failed.
+    """Do the tasks and write their records; returns how many failed, wholly or for some method.
 
     Args:
         jobs: processes; each uses its share of the cores.
@@ -137,48 +245,33 @@ def run_tasks(folder: Path, tasks: Sequence[Task], jobs: int = 1, tell: Callable
     """
     tell = tell or (lambda line: print(line, file=sys.stderr, flush=True))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / RECORDS
-    if path.is_file() and (text := path.read_bytes()) and not text.endswith(b"\n"):
-        path.write_bytes(text[: text.rfind(b"\n") + 1])  # half a line of a killed run would spoil the next one
-    failed, begun = 0, time.monotonic()
+    _drop_half_a_line(folder / RECORDS)
+    well, number, begun = 0, 0, time.monotonic()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with path.open("a") as file, _pool(jobs, threads) as results:
-        for number, (task, found) in enumerate(results(tasks), 1):
-            if isinstance(found, str):
-                failed += 1
-                tell(f"{task.suite} {task.item}: {found}")
-            else:
-                for method, rows in found:
+    try:
+        with (folder / RECORDS).open("a", encoding="utf-8") as file, _pool(jobs, threads) as results:
+            for done in results(_work, tasks):
+                task, number, well = done.task, number + 1, well + (not done.problems)
+                for method, rows in done.found:
                     record = {
                         "suite": task.suite, "item": task.item, "method": method, "judges": list(task.judges),
                         "quick": task.quick, "rows": rows,
                     }  # fmt: skip
-                    file.write(json.dumps(record) + "\n")
+                    file.write(json.dumps(record, allow_nan=False) + "\n")
                 file.flush()
-            spent = time.monotonic() - begun
-            left = spent / number * (len(tasks) - number)
-            tell(f"{number}/{len(tasks)}  {task.suite} {task.item}  {spent / 60:.1f} min, about {left / 60:.1f} to go")
-    return failed
+                for problem in done.problems:
+                    tell(problem)
+                spent = time.monotonic() - begun
+                left = spent / number * (len(tasks) - number)
+                about = f"{spent / 60:.1f} min, about {left / 60:.1f} to go"
+                tell(f"{number}/{len(tasks)}  {task.suite} {task.item}  {about}")
+    except BrokenProcessPool:
+        tell("A process died, perhaps for want of memory: try fewer --jobs")
+    return len(tasks) - well
 
 
-class _pool:
-    """An imap over processes, or over none: ``with _pool(2, 1) as results: for x in results(tasks): …``."""
-
-    def __init__(self, jobs: int, threads: int) -> None:
-        self.pool = None
-        if jobs > 1:
-            # spawned: a forked child inherits the locks of torch's and ONNX Runtime's threads
-            context = multiprocessing.get_context("spawn")
-            self.pool = context.Pool(jobs, initializer=_start, initargs=(threads,))
-
-    def __enter__(self) -> Callable[[Sequence[Task]], Iterator[Any]]:
-        return (
-            (lambda tasks: map(_work, tasks))
-            if self.pool is None
-            else (lambda tasks: self.pool.imap_unordered(_work, tasks))
-        )
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool is not None:
-            self.pool.terminate()
-            self.pool.join()
+def _drop_half_a_line(path: Path) -> None:
+    """What a killed run wrote last would spoil the next line."""
+    if path.is_file() and (text := path.read_bytes()) and not text.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(text.rfind(b"\n") + 1)

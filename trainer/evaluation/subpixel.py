@@ -30,14 +30,6 @@ LEVELS = (0.04, 0.1, 0.2, 0.5, 1.0)  # px
 ALL_LEVELS = (0.04, 0.05, 0.063, 0.079, 0.1, 0.13, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.79, 1.0)
 """The public protocol's 15 levels in px, geometric with ten to a decade, rounded as published."""
 
-WANTED = {0.04: 0.90, 0.2: 0.93, 1.0: 0.95}
-"""SSIM that the project asks of itself at some levels."""
-
-
-def wanted_gain(d: float) -> float:
-    """How far from 1 the realised gain may be at ``d`` px: a tenth, below 0.2 px a fifth."""
-    return 0.1 if d >= 0.2 else 0.2
-
 
 def subpixel(
     magnify: Method, scenes: Sequence[Scene], levels: Sequence[float] = LEVELS, *, noise: float = 0.0
@@ -46,11 +38,11 @@ def subpixel(
 
     ``noise`` is the sensor noise's deviation in 8-bit levels, in both frames; the exact frame has
     none. A row holds ``d`` and ``alpha``; ``ssim`` and ``ssim_mean`` (median, mean) and the same of
-    the unmagnified frame, ``copy`` and ``copy_mean``; ``psnr`` (median, dB); ``gain``, ``low`` and ``high``: the object's
-    registered displacement along its motion over 10 px (median, quartiles); ``background``: median
-    of the mean distance of the background's tiles from where they should be, px; and for each of
-    ``REGIONS`` ``ssim_<region>``, the mean SSIM there over all scenes, and ``lost_<region>``, its
-    share 0…1 of all SSIM that is lost.
+    the unmagnified frame, ``copy`` and ``copy_mean``; ``psnr`` (median, dB); ``gain``, ``low`` and
+    ``high``: the object's registered displacement along its motion over 10 px (median, quartiles);
+    ``background``: median of the mean distance of the background's tiles from where they should be,
+    px; and for each of ``REGIONS`` ``ssim_<region>``, the mean SSIM there over all scenes, and
+    ``lost_<region>``, its share 0…1 of all SSIM that is lost.
     """
     rows = []
     parts = [regions(scene.hidden(MAGNIFIED), scene.mask(MAGNIFIED)) for scene in scenes]
