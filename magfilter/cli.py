@@ -17,6 +17,7 @@ import click
 
 from magfilter._version import __version__
 from magfilter.adaptation import ADAPT_MINUTES, Interrupted, adapted_model
+from magfilter.arguments import TARGETING, pairs, seconds, targeting_options
 from magfilter.backends import BACKENDS
 from magfilter.errors import CorruptInput, MagfilterError, OptionError
 from magfilter.info import describe_job
@@ -47,31 +48,9 @@ Exit codes
 Examples
   magfilter in.mp4 out.mp4 --alpha 10
   magfilter in.mov out.mkv -a 20 -c:v ffv1
+  magfilter in.mp4 out.mp4 -a 20 --mask cat.png --mask-grow 8
   ffmpeg -i in.mp4 -f nut -c:v rawvideo - | magfilter - - -f nut | ffplay -
 """
-
-
-def _seconds(text: str | float) -> float:
-    """A time as ffmpeg takes it: 12.5, 1:30 or 0:01:30.5."""
-    digits = str(text).removeprefix("-")
-    *units, last = digits.split(":")
-    try:
-        seconds = float(last) + sum(int(unit) * 60.0**n for n, unit in enumerate(reversed(units), 1))
-    except ValueError:
-        seconds = None
-    if seconds is None or len(units) > 2:
-        raise click.BadParameter(f"{text!r} is not a time; give seconds (12.5) or [HH:]MM:SS (1:30)")
-    return -seconds if str(text).startswith("-") else seconds
-
-
-def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    out = []
-    for value in values:
-        key, sign, rest = value.partition("=")
-        if not sign or not key:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE (for example tune=film)", param=param)
-        out.append((key, rest))
-    return tuple(out)
 
 
 @click.command(
@@ -88,6 +67,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) ->
     show_default=True,
     help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes.",
 )
+@targeting_options
 @click.option(
     "--reference",
     default="first",
@@ -127,8 +107,8 @@ def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) ->
     "Needs a checkout with the train extra.",
 )
 @click.option("--adapt-minutes", type=float, default=ADAPT_MINUTES, show_default=True, help="How long --adapt trains.")
-@click.option("-ss", "--start", type=_seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=_seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
+@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
 @click.option("-c:v", "--codec", "codec", help="Video encoder, by FFmpeg's name (libx264, libx265, ffv1, prores_ks …).")
 @click.option("--crf", type=float, help="Constant quality of the encoder; libx264's default here is 18.")
 @click.option("--preset", help="Speed preset of the encoder.")
@@ -137,7 +117,7 @@ def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) ->
     "extra",
     multiple=True,
     metavar="KEY=VALUE",
-    callback=_pairs,
+    callback=pairs,
     help="Further option of the encoder; repeatable.",
 )
 @click.option("--pix-fmt", help="Pixel format to encode; the input's by default.")
@@ -180,6 +160,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         reference=o["reference"],
         shot_cuts=o["shot_cuts"],
         proxy=o["proxy"],
+        **{key: o[key] for key in TARGETING},
         start=o["start"],
         duration=o["duration"],
         encode=EncodeOptions(

@@ -38,6 +38,7 @@ COVERED = 0.1  # share of a point that must land for its place to count as cover
 LONGEST_GAP = 256  # grid px; a wider gap is filled from around it
 RIM = 1 / 6  # of the picture's sides: where the ground is looked for
 RESTING = 0.25  # share of the rim that must rest for the ground to rest
+HOLE = 2  # half the width, in grid points, of holes in what left a mask that are closed
 STAYS = -0.2  # grid px; rank of what alpha 1 leaves in place: behind all that is magnified, even what rests
 
 
@@ -95,6 +96,8 @@ def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> 
             gap[rows, cols] = False
     if float(np.abs(flow).max()) > 0.5 * stride:
         gap |= _hidden(flow, gain, rest & (landed < COVERED), stride, behind)
+    if gain.min() != gain.max():
+        _mend(field, gap, stride)
     if gap.any():
         _fill(field, gap, behind, stride)
     return field
@@ -183,14 +186,33 @@ def _alike(field: Field, left: Field) -> Mask:
 
 def _opened(mask: Mask) -> Mask:
     """The parts of a mask that hold a 3 × 3 square."""
+    return _spread(~_spread(~mask)) & mask
 
-    def spread(part: Mask) -> Mask:
-        padded = np.pad(part, 1)
-        rows = padded[:-2] | padded[1:-1] | padded[2:]
-        out: Mask = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-        return out
 
-    return spread(~spread(~mask)) & mask
+def _spread(mask: Mask) -> Mask:
+    """The mask and the eight points around each of its own."""
+    padded = np.pad(mask, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    out: Mask = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return out
+
+
+def _mend(field: Field, gap: Mask, stride: float) -> None:
+    """Close narrow holes in what was thrown far; `field` and `gap` are set in place.
+
+    What a map names is one thing, however much an uneven estimate of its motion tears it. Without a map
+    there is no telling a tear from an outline, and the ground shows through.
+    """
+    thrown = (square(field) > (HOLE * stride) ** 2) & ~gap
+    closed = np.pad(thrown, HOLE)  # beyond the border there is nothing
+    for _ in range(HOLE):
+        closed = _spread(closed)
+    for _ in range(HOLE):
+        closed = ~_spread(~closed)
+    holes = closed[HOLE:-HOLE, HOLE:-HOLE] & ~thrown
+    if holes.any():
+        field[:, holes] = _from_around(field, thrown)[:, holes]
+        gap &= ~holes
 
 
 def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:

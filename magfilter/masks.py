@@ -66,8 +66,8 @@ class Region:
     alpha: float | None = None
 
     @staticmethod
-    def parse(value: Region | str | Sequence[float]) -> Region:
-        """Read "x,y,width,height" or "x,y,width,height:alpha", or the same as 4 or 5 numbers.
+    def parse(value: Any) -> Region:
+        """Read "x,y,width,height" or "x,y,width,height:alpha", or the same as 4 or 5 numbers, or a Region.
 
         Raises:
             OptionError: if it is neither, or a number is out of range.
@@ -91,7 +91,8 @@ class Region:
             ) from None
         if x < 0 or y < 0 or width < 1 or height < 1:
             raise OptionError(
-                f"roi {x},{y},{width},{height} is no part of a picture: x and y are 0 or more, width and height 1 or more"
+                f"roi {x},{y},{width},{height} is no part of a picture: "
+                "x and y are 0 or more, width and height 1 or more"
             )
         if alpha is not None and not (math.isfinite(alpha) and alpha >= 0):
             raise OptionError(f"roi {x},{y},{width},{height} has alpha {alpha:g}; give a number of 0 or more")
@@ -224,7 +225,9 @@ def fit_mask(mask: Mask, size: tuple[int, int], name: str) -> Mask:
     rows, cols = (((np.arange(n) + 0.5) * (m / n)).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     fitted: Mask = mask[np.ix_(rows, cols)]
     if mask.any() and not fitted.any():
-        raise OptionError(f"{name} of {_size(mask)} has nothing left at the picture's {size[1]}x{size[0]}; draw it larger")
+        raise OptionError(
+            f"{name} of {_size(mask)} has nothing left at the picture's {size[1]}x{size[0]}; draw it larger"
+        )
     return fitted
 
 
@@ -285,7 +288,8 @@ def _down_columns(mask: Mask, reach: int) -> NDArray[Any]:
     apart = np.minimum(rows - above, below - rows)
     np.minimum(apart, reach + 1, out=apart)
     # Sums of two squares must fit: 16 bits are twice as fast.
-    return np.square(apart.astype(np.uint16 if reach <= 180 else np.uint32))
+    squares: NDArray[Any] = np.square(apart.astype(np.uint16 if reach <= 180 else np.uint32))
+    return squares
 
 
 def grow(mask: Mask, px: float) -> Mask:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from magfilter.backends import BACKENDS
 from magfilter.errors import OptionError
@@ -36,6 +39,8 @@ class MagnifyOptions:
         roi: rectangles to magnify, each "x,y,width,height" or "x,y,width,height:alpha", 4 or 5 numbers,
             or a `magfilter.masks.Region`; also a single one as text. They become a tuple of Regions.
         alpha_map: .npy file of an array (H, W), the factor of every pixel; mask and roi are painted over it.
+        segment: clicks on the object in the reference, each "x,y" or two numbers; Segment Anything makes the
+            mask of it. Needs that package, and `segment_weights`, the file of its weights.
         mask_grow: px by which the mask is made larger all around.
         mask_feather: px outside mask and regions over which their alpha fades to what surrounds them.
         start, duration: seconds of the input to work on; None for all of it.
@@ -63,6 +68,8 @@ class MagnifyOptions:
     alpha_map: str | os.PathLike[str] | None = None
     mask_grow: float = 0.0
     mask_feather: float = 0.0
+    segment: Sequence[str | Sequence[int]] | str = ()
+    segment_weights: str | os.PathLike[str] | None = None
     start: float | None = None
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -96,28 +103,44 @@ class MagnifyOptions:
         return tuple(Region.parse(item) for item in self.roi)
 
     @property
+    def clicks(self) -> tuple[tuple[int, int], ...]:
+        """`segment`, read: (x, y) px."""
+        return tuple(_click(item) for item in self.segment)
+
+    @property
     def targeting(self) -> str:
         """What is magnified, as key=value without folders; empty if it is the whole picture."""
         parts = [f"{key}={Path(value).name}" for key in ("mask", "alpha_map") if (value := getattr(self, key))]
         parts += [f"{key}={value:g}" for key in ("mask_grow", "mask_feather") if (value := getattr(self, key))]
+        parts += [f"segment={x},{y}" for x, y in self.clicks]
         return " ".join([*parts, *(f"roi={region}" for region in self.regions)])
 
     def _check_targets(self) -> None:
-        for name in ("mask", "alpha_map"):
+        for name in ("mask", "alpha_map", "segment_weights"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, (str, os.PathLike)) or not os.fspath(value)):
-                raise OptionError(f"{name} must be the name of a file, got {value!r}")
+                shown = type(value).__name__ if isinstance(value, np.ndarray) else repr(value)
+                raise OptionError(f"{name} must be the name of a file, got {shown}; Magnifier takes arrays")
         if self.alpha_map is not None and not os.fspath(self.alpha_map).lower().endswith(".npy"):
-            raise OptionError(f"alpha_map must be a .npy file, got {os.fspath(self.alpha_map)}; write it with numpy.save")
+            raise OptionError(
+                f"alpha_map must be a .npy file, got {os.fspath(self.alpha_map)}; write it with numpy.save"
+            )
         roi = [self.roi] if isinstance(self.roi, (str, Region)) else self.roi
         if not isinstance(roi, Sequence):
             raise OptionError(f"roi must be a list of regions such as '10,20,300,200:5', got {roi!r}")
         object.__setattr__(self, "roi", tuple(Region.parse(item) for item in roi))
+        clicks = [self.segment] if isinstance(self.segment, str) else self.segment
+        if not isinstance(clicks, Sequence):
+            raise OptionError(f"segment must be a list of clicks such as '120,80', got {clicks!r}")
+        object.__setattr__(self, "segment", tuple(_click(item) for item in clicks))
+        if self.segment and self.mask is not None:
+            raise OptionError("segment makes the mask that mask gives; choose one of --segment and --mask")
         self._number("mask_grow", "0 or more px", lambda x: x >= 0)
         self._number("mask_feather", "0 or more px", lambda x: x >= 0)
-        if self.mask_grow and self.mask is None:
+        masked = self.mask is not None or bool(self.segment)
+        if self.mask_grow and not masked:
             raise OptionError(f"mask_grow {self.mask_grow:g} has no mask to grow; give one with --mask FILE")
-        if self.mask_feather and self.mask is None and not self.roi:
+        if self.mask_feather and not masked and not self.roi:
             raise OptionError(
                 f"mask_feather {self.mask_feather:g} has no edge to soften; give --mask FILE or --roi x,y,width,height"
             )
@@ -131,3 +154,13 @@ class MagnifyOptions:
             shown = f"{value:g}" if isinstance(value, float) else repr(value)
             raise OptionError(f"{name} must be {expected}; got {shown}")
         object.__setattr__(self, name, float(value))
+
+
+def _click(value: Any) -> tuple[int, int]:
+    try:
+        x, y = (int(part) for part in value.split(",")) if isinstance(value, str) else map(operator.index, value)
+    except (TypeError, ValueError):
+        raise OptionError(f"segment {value!r} is not x,y in whole pixels, such as 120,80") from None
+    if x < 0 or y < 0:
+        raise OptionError(f"segment {x},{y} lies outside every picture; x and y are 0 or more")
+    return x, y

@@ -190,10 +190,13 @@ class Job:
         try:
             if self.targets:
                 self.targets.fit(self.reader.info)
-                if not far:
-                    self.targets.alpha_map(0)  # so that whatever is wrong with it is said now
+            reference = self.reader.first
             if far and not dry:
-                self.magnifier.set_reference(patiently(lambda: self._find_frame(decoder), self.stop))
+                reference = patiently(lambda: self._find_frame(decoder), self.stop)
+            if self.targets and not (dry and (far or options.segment)):
+                patiently(lambda: self._aim(reference), self.stop)
+            if far and not dry:
+                self.magnifier.set_reference(reference)
             self.writer = None if name is None else self._make_writer(name, encoder)
         except BaseException:
             self.reader.close()
@@ -222,6 +225,12 @@ class Job:
                         return item
                     seen += 1
         raise OptionError(f"reference {policy} lies beyond the end: the input has {seen} frames, 0 to {seen - 1}")
+
+    def _aim(self, reference: Frame) -> None:
+        """Make the first reference's alpha map, so that whatever is wrong with it is said now."""
+        assert self.targets is not None
+        self.targets.click(reference)
+        self.targets.alpha_map(self.magnifier.policy.number)
 
     def _make_writer(self, name: str, threads: int) -> VideoWriter:
         o = self.options

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.errors import InputError, OptionError
-from magfilter.masks import Region, as_factors, as_mask, combine, fit_factors, fit_mask, load_array, mask_of
+from magfilter.masks import as_factors, as_mask, combine, fit_factors, fit_mask, load_array, mask_of
 from magfilter.media import Frame, VideoReader
 from magfilter.media.probe import MediaInfo
 from magfilter.options import MagnifyOptions
+from magfilter.segment import check_segmenter, segment
 
 __all__ = ["Targets"]
 
@@ -32,7 +33,7 @@ class Targets:
     frame counts that has the reference's number in the stretch worked on; `start` applies to both.
 
     Args:
-        options: of the job; at least one of mask, roi and alpha_map is given.
+        options: of the job; at least one of mask, segment, roi and alpha_map is given.
 
     Attributes:
         warnings: lines for the user, added to while masks are read.
@@ -40,6 +41,7 @@ class Targets:
     Raises:
         InputError: a file is missing or unreadable.
         OptionError: what it holds is no mask or no alpha map.
+        BackendError: a click is to be segmented, and Segment Anything is not installed.
     """
 
     def __init__(self, options: MagnifyOptions) -> None:
@@ -51,6 +53,8 @@ class Targets:
         self._size = (0, 0)  # (H, W) as shown
         self._turns = 0  # quarters, counter-clockwise, from stored to shown
         self._map: Array | None = None
+        if options.segment:
+            check_segmenter(options.segment_weights)
         if options.alpha_map is not None:
             self._under = as_factors(load_array(options.alpha_map), os.fspath(options.alpha_map))
         if options.mask is not None and _is_array(options.mask):
@@ -79,6 +83,12 @@ class Targets:
         self._size = (info.width, info.height) if self._turns % 2 else (info.height, info.width)
         for region in o.regions:
             region.check(self._size)
+        for x, y in o.clicks:
+            if y >= self._size[0] or x >= self._size[1]:
+                raise OptionError(
+                    f"segment {x},{y} lies outside the picture of {self._size[1]}x{self._size[0]}; "
+                    f"x goes from 0 to {self._size[1] - 1}, y to {self._size[0] - 1}"
+                )
         if self._under is not None:
             self._under = fit_factors(self._under, self._size, os.fspath(o.alpha_map or ""))
         if self._mask is not None:
@@ -90,6 +100,18 @@ class Targets:
                     f"{self._video.name} has {float(self._video.rate):g} frames a second and the input "
                     f"{float(info.rate):g}; masks are matched by number, not by time"
                 )
+
+    def click(self, reference: Frame) -> None:
+        """Make the mask of what was clicked on in the reference, if anything was.
+
+        Raises:
+            OptionError, InputError, BackendError: as `magfilter.segment.segment`.
+        """
+        o = self.options
+        if o.segment and o.segment_weights is not None:
+            rgb = reference.to_rgb()
+            rgb = (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb
+            self._mask = segment(np.rot90(rgb, self._turns), o.clicks, o.segment_weights, o.device)
 
     def follow(self, number: int) -> None:
         """Read on to the mask of frame `number`, so that a shot cut after an hour need not catch up."""
@@ -140,8 +162,10 @@ class Targets:
         o, parts = self.options, []
         if o.mask is not None:
             parts.append(f"mask {os.fspath(o.mask)}" + (" (a video)" if self._video else ""))
-            if o.mask_grow:
-                parts[-1] += f", grown by {o.mask_grow:g} px"
+        elif o.segment:
+            parts.append("what Segment Anything finds at " + " and ".join(f"{x},{y}" for x, y in o.clicks))
+        if o.mask_grow:
+            parts[-1] += f", grown by {o.mask_grow:g} px"
         parts += [f"region {region}" for region in o.regions]
         if o.alpha_map is not None:
             parts.append(f"alpha map {os.fspath(o.alpha_map)}")
@@ -149,7 +173,9 @@ class Targets:
             parts.append(f"soft edge of {o.mask_feather:g} px")
         if self._map is not None:
             share = np.count_nonzero(self._map != 1) / self._map.size
-            parts.append(f"alpha {self._map.min():g} to {self._map.max():g}, other than 1 on {share:.1%} of the picture")
+            parts.append(
+                f"alpha {self._map.min():g} to {self._map.max():g}, other than 1 on {share:.1%} of the picture"
+            )
         return "; ".join(parts)
 
     def close(self) -> None:

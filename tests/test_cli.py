@@ -180,6 +180,18 @@ NO_INPUT_NEEDED = [
     (["-f", "mp5"], 2, "unknown output format 'mp5'"),
     (["-x", "tune"], 2, "'tune' is not KEY=VALUE"),
     (["-y", "-n"], 2, "-y and -n contradict each other"),
+    (["--roi", "1,2,3"], 2, "roi '1,2,3' is not x,y,width,height.* such as 10,20,300,200:5"),
+    (["--roi", "0,0,4,4:-1"], 2, "roi 0,0,4,4 has alpha -1"),
+    (["--roi=-1,0,4,4"], 2, "roi -1,0,4,4 is no part of a picture"),
+    (["--mask", "none.png"], 1, "none.png does not exist; check the path"),
+    (["--mask", "garbage.onnx"], 1, "garbage.onnx is not media"),
+    (["--alpha-map", "none.npy"], 1, "none.npy does not exist"),
+    (["--alpha-map", "map.png"], 2, "alpha_map must be a .npy file, got map.png"),
+    (["--mask-grow", "3"], 2, "mask_grow 3 has no mask to grow; give one with --mask FILE"),
+    (["--mask-feather", "3"], 2, "mask_feather 3 has no edge to soften"),
+    (["--mask", "none.png", "--mask-grow", "-3"], 2, "mask_grow must be 0 or more px; got -3"),
+    (["--segment", "one"], 2, "segment .one. is not x,y in whole pixels"),
+    (["--segment", "1,2", "--mask", "m.png"], 2, "choose one of --segment and --mask"),
     (["--aplha", "3"], 2, "No such option.*--alpha"),
     (["a third name"], 2, "unexpected extra argument"),
 ]
@@ -227,6 +239,8 @@ def test_too_few_names(run):
         ("out.mkv", ["-x", "tunes=film"], 1, "libx264 has no option 'tunes'; did you mean tune"),
         ("out.mkv", ["-x", "tune=movie"], 1, "libx264 rejects tune=movie"),
         ("out.mkv", ["--reference", "frame:10"], 2, "frame:10 lies beyond the end: the input has 10 frames, 0 to 9"),
+        ("out.mkv", ["--roi", "60,0,5,48"], 2, "roi 60,0,5,48 reaches to column 65 and row 48, outside .* of 64x48"),
+        ("out.mkv", ["--mask", "square.npy"], 2, "square.npy is 48x48 and the picture 64x48, another aspect"),
         ("out.mkv", ["-ss", "9"], 1, "in.mp4 ends before the start"),
     ],
 )
@@ -234,6 +248,7 @@ def test_refused_jobs_leave_nothing(run, clips, tmp_path, target, options, expec
     source = Path(clips("in.mp4"))
     (tmp_path / "old.mp4").write_bytes(b"old")
     (tmp_path / "link.mp4").symlink_to(source)
+    np.save(tmp_path / "square.npy", np.ones((48, 48)))
     data, before = source.read_bytes(), sorted(os.listdir(tmp_path))
     check_refusal(*run("in.mp4", target, *options), expected, text)
     assert sorted(os.listdir(tmp_path)) == before
@@ -351,6 +366,30 @@ def test_info(run, clips, tmp_path):
         assert text in out
     assert "\noutput" not in out
     assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_targets_from_the_command_line(run, clips, tmp_path):
+    """Mask, regions and their edges in one line: told by --info, done, and written into the file."""
+    clips("in.mkv", codec="ffv1", frames=4)
+    np.save("cat.npy", np.ones((48, 64)) * (np.arange(64) < 20))
+    words = ["--mask", "cat.npy", "--mask-grow", 4, "--mask-feather", 2, "--roi", "50,30,8,8:3", "--roi", "0,0,1,1"]
+    code, out, err = run("in.mkv", "out.mkv", "-a", 20, *words, "--info")
+    assert (code, err) == (0, "")
+    assert "targets  mask cat.npy, grown by 4 px; region 50,30,8,8:3; region 0,0,1,1; soft edge of 2 px; alpha 1" in out
+    assert run("in.mkv", "out.mkv", "-a", 20, "-q", "-c:v", "ffv1", *words) == (0, "", "")
+    with VideoReader(tmp_path / "out.mkv") as reader:
+        assert "mask=cat.npy mask_grow=4 mask_feather=2 roi=50,30,8,8:3 roi=0,0,1,1" in str(reader.info.metadata)
+    code, out, _ = run("in.mkv", "--info")
+    assert "targets" not in out
+
+
+def test_masks_that_end_early_are_told(run, clips):
+    clips("in.mkv", codec="ffv1", frames=6)
+    clips("masks.mkv", codec="ffv1", frames=3)
+    code, _, err = run("in.mkv", "out.mkv", "--mask", "masks.mkv", "--reference", "previous")
+    assert code == 0
+    warning = "magfilter: warning: masks.mkv ends after 3 frames; its last mask is kept for those that follow"
+    assert err.splitlines().count(warning) == 1
 
 
 def test_info_about_an_output_writes_nothing(run, clips, tmp_path):

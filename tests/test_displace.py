@@ -317,3 +317,90 @@ def test_camera_s_motion_is_followed_and_the_border_reflected(turn, zoom):
         assert strip.min() >= 0
         assert (strip[:, 0] > strip[:, 2] + 0.5).all(), "a mirror, no streak"
         assert (source_y[-2:, 10:-10] < 59.5).all()
+
+
+# --- maps of alpha ---------------------------------------------------------------------------------
+
+
+def masked(alpha: float, margin: int = 0) -> np.ndarray:
+    """A map with alpha on the square of `square()` and `margin` around it, 1 elsewhere."""
+    gain = np.ones((SIZE, SIZE), np.float32)
+    gain[TOP - margin : TOP + SIDE + margin, LEFT - margin : LEFT + SIDE + margin] = alpha
+    return gain
+
+
+@pytest.mark.parametrize("margin", [0, 3])
+@pytest.mark.parametrize(("alpha", "flow"), [(10, (0.6, 0.0)), (10, (-0.5, 0.3)), (4, (1.0, 2.0)), (20, (0.0, -0.5))])
+def test_masked_mover_leaves_its_mask_uncut(margin, alpha, flow):
+    """Over ground that rests it is shown as without a mask, and nothing else is touched."""
+    field = magnified_displacement(square(*flow), masked(alpha, margin), 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    target = inside(alpha * flow[0], alpha * flow[1], x, y, margin=-1)
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][target], (1 - alpha) * flow[k], rtol=1e-4)
+    touched = inside(0, 0, x, y) | inside(*flow, x, y) | inside(alpha * flow[0], alpha * flow[1], x, y, margin=1)
+    assert not field[:, ~touched].any()
+    source_x, source_y = looked_at(field)
+    gap = inside(0, 0, x, y) & ~inside(alpha * flow[0], alpha * flow[1], x, y, margin=1)
+    assert not inside(*flow, source_x[gap], source_y[gap]).any(), "where it left there is ground"
+
+
+@pytest.mark.parametrize("other", [(3.0, 0.0), (0.0, -4.0), (-2.0, 1.0)])
+def test_what_is_thrown_out_of_the_mask_hides_what_stays_however_that_moves(other):
+    """A bystander that moves faster than the magnified object moves is still behind it."""
+    flow = square(0.4, 0.0)
+    beside = np.s_[:, TOP : TOP + SIDE, LEFT + SIDE + 1 : LEFT + SIDE + 13]
+    flow[beside] = np.array(other, np.float32)[:, None, None]
+    field = magnified_displacement(flow, masked(10), 1)
+    shown = np.s_[:, TOP + 1 : TOP + SIDE - 1, LEFT + 5 : LEFT + SIDE + 3]  # thrown by 4
+    np.testing.assert_allclose(field[shown][0], -3.6, rtol=1e-4)
+    assert not field[:, :, LEFT + SIDE + 6 :].any(), "the bystander keeps its bits"
+
+
+@pytest.mark.parametrize("ground", [(0.5, 0.0), (-0.3, 0.4)])
+@pytest.mark.parametrize("mover", [(-0.5, 0.2), (0.0, 0.0)])
+def test_mask_over_moving_ground(ground, mover):
+    """A camera that shakes: ground inside the mask is thrown whole over the ground outside, the mover over both."""
+    alpha, margin = 12, 3
+    field = magnified_displacement(over_moving_ground(mover, ground), masked(alpha, margin), 1)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    shown = inside(alpha * mover[0], alpha * mover[1], x, y, margin=-0.5)
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][shown], (1 - alpha) * mover[k], rtol=1e-4, atol=1e-5)
+    landed = inside(alpha * ground[0], alpha * ground[1], x, y, margin=margin - 1)
+    ring = landed & ~inside(alpha * ground[0], alpha * ground[1], x, y, margin=1)
+    ring &= ~inside(alpha * mover[0], alpha * mover[1], x, y, margin=1)
+    assert ring.sum() > 30
+    for k in (0, 1):
+        np.testing.assert_allclose(field[k][ring], (1 - alpha) * ground[k], rtol=1e-4, atol=1e-5)
+    clear = ~inside(0, 0, x, y, margin=margin) & ~inside(*(np.multiply(alpha, ground)), x, y, margin=margin + 1)
+    clear &= ~inside(alpha * mover[0], alpha * mover[1], x, y, margin=1)
+    assert not field[:, clear].any()
+
+
+def test_a_map_that_fades_moves_what_is_between_by_a_share():
+    """A soft edge: no tear, and each point by its own factor."""
+    flow = uniform(0.5, 0.0, (20, 80))
+    flow[:, :2] = flow[:, -2:] = 0  # a rim that rests
+    gain = np.tile(np.interp(np.arange(80), [20, 40], [9, 1]).astype(np.float32), (20, 1))
+    field = magnified_displacement(flow, gain, 1)
+    middle = field[0, 6:14]
+    assert not middle[:, 46:].any()
+    np.testing.assert_allclose(middle[:, 8:20], -4, rtol=1e-3)
+    steps = np.diff(np.arange(80) + middle, axis=1)[:, 8:50]
+    assert (steps > -0.05).all(), "the picture's order is kept"
+
+
+def test_what_left_its_mask_has_no_narrow_holes():
+    """An estimate that tears material apart, by 4 points and hardly any in turn, shows no ground through the tears."""
+    alpha, size = 10, (40, 120)
+    flow = np.zeros((2, *size), np.float32)
+    flow[0, 8:32, 20:32] = 1 + np.where(np.arange(12) % 2, 0.02, 0.4).cumsum()  # lands on 34 to 66
+    gain = np.ones(size, np.float32)
+    gain[6:34, 18:34] = alpha
+    shown = np.s_[0, 10:30, 35:66]
+    assert (magnified_displacement(flow, alpha, 1)[shown] == 0).sum() > 100, "without a map it does"
+    field = magnified_displacement(flow, gain, 1)
+    assert (field[shown] < -9).all()
+    assert not field[:, :, 70:].any()
+    assert not field[:, :6].any()

@@ -380,6 +380,173 @@ def test_a_shot_cut_takes_a_new_reference_unless_told_not_to(fake):
     assert references(engine, Magnifier(5, reference="frame:0"), frames) == [None, 0, 0, 0]
 
 
+# -- maps of alpha
+
+
+def test_a_map_takes_alphas_place_where_the_reference_shows_the_thing(fake):
+    """Two points' worth of picture move; only the one that the map names is magnified."""
+
+    def answer(reference, frame, alpha):
+        flow = np.zeros((2, 32, 48), np.float32)
+        flow[0, 8:16, 8:16] = flow[0, 8:16, 30:38] = 0.5  # px 16..31 and 60..75, rows 16..31
+        return flow
+
+    fake(answer)
+    factors = np.ones((64, 96))
+    factors[16:32, 16:32] = 10
+    magnifier = Magnifier(3, alpha_map=factors, shot_cuts=False)
+    magnifier.push(yuv(0, "yuv420p10le"))
+    frame = yuv(1, "yuv420p10le")
+    out = magnifier.push(frame)
+    for before, after in zip(frame.planes, out.planes, strict=True):
+        step = 64 // before.shape[0]
+        changed = before != after
+        assert changed[20 // step : 28 // step, 22 // step : 32 // step].any()
+        beyond = np.ones_like(changed)
+        beyond[12 // step : 36 // step, 12 // step : 42 // step] = False  # thrown by 5 px, and the grid's width
+        assert not changed[beyond].any()
+    fake(answer)
+    alone = Magnifier(10, shot_cuts=False)
+    alone.push(yuv(0, "yuv420p10le"))
+    both = alone.push(frame)
+    np.testing.assert_array_equal(out.planes[0][:, :44], both.planes[0][:, :44])
+
+
+@pytest.mark.parametrize("factors", [np.full((64, 96), 5), np.full((64, 96), 5.0), [[5] * 96] * 64])
+def test_an_even_map_is_the_number(fake, factors):
+    fake(patch(0.5, 0.3, slice(10, 16), slice(10, 16)))
+    mapped, plain = Magnifier(2, alpha_map=factors, shot_cuts=False), Magnifier(5, shot_cuts=False)
+    for seed in range(2):
+        frame = yuv(seed, "yuv420p")
+        one, two = mapped.push(frame), plain.push(frame)
+    assert same_picture(one.planes, two.planes)
+    assert not same_picture(one.planes, frame.planes)
+
+
+@pytest.mark.parametrize("give", [lambda ones: ones, lambda ones: lambda number: ones], ids=["array", "function"])
+def test_a_map_of_ones_does_nothing(fake, give):
+    engine = fake(constant(1, 1))
+    magnifier = Magnifier(10, alpha_map=give(np.ones((64, 96), np.float32)), reference="previous", shot_cuts=False)
+    for seed in range(3):
+        frame = yuv(seed, "yuv422p10le")
+        assert magnifier.measure(frame).flow is None
+        assert same_picture(magnifier.push(frame).planes, frame.planes)
+    assert not engine.seen
+
+
+def test_alpha_one_with_a_map_magnifies_what_the_map_names(fake):
+    fake(constant(1, 0))
+    magnifier = Magnifier(1, alpha_map=np.full((64, 96), 4.0), shot_cuts=False)
+    magnifier.push(rgb(0))
+    assert not np.array_equal(magnifier.push(rgb(1)), rgb(1))
+
+
+def test_a_map_is_reduced_to_the_flow_s_grid_with_the_proxy(fake):
+    fake(constant(1, 0))
+    factors = np.ones((64, 96), np.float32)
+    factors[33, 50] = 7
+    magnifier = Magnifier(2, alpha_map=factors, proxy=0.0016, shot_cuts=False)  # 6144 px: blocks of 2, points of 4
+    magnifier.push(rgb(0))
+    gain = magnifier.measure(Frame.from_rgb(rgb(1))).gain
+    assert gain.shape == magnifier.flow.shape[1:] == (16, 24)
+    assert gain[8, 12] == 7
+    assert (gain != 1).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "numbers"),
+    [("first", [0]), ("previous", [0, 1, 2, 3]), ("every:1", [0, 2]), ("frame:0", [0])],
+)
+def test_a_function_is_asked_for_the_map_of_each_new_reference(fake, reference, numbers):
+    fake(constant(0.5, 0))
+    asked = []
+
+    def factors(number: int) -> np.ndarray:
+        asked.append(number)
+        return np.full((64, 96), 2.0 + number)
+
+    magnifier = Magnifier(9, alpha_map=factors, reference=reference, shot_cuts=False)
+    gains = [magnifier.measure(yuv(k, "gray", time=0.5 * k)).gain for k in range(4)]
+    assert asked == numbers
+    measured_against = {"previous": [None, 0, 1, 2], "every:1": [None, 0, None, 2]}.get(reference, [None, 0, 0, 0])
+    assert [None if gain is None else gain[0, 0] - 2 for gain in gains] == measured_against
+    magnifier.reset()
+    magnifier.push(yuv(0, "gray"))
+    assert asked[-1] == 0, "counted from the beginning again"
+
+
+def test_a_far_reference_asks_for_the_map_of_its_number(fake):
+    fake(constant(0.5, 0))
+    asked = []
+    magnifier = Magnifier(
+        9, alpha_map=lambda number: (asked.append(number), np.full((64, 96), 3.0))[1], reference="frame:7"
+    )
+    magnifier.set_reference(yuv(7, "gray"))
+    magnifier.push(yuv(0, "gray"))
+    assert asked == [7]
+
+
+def test_a_map_written_to_between_two_references_is_read_again(fake):
+    fake(constant(0.5, 0))
+    own = np.full((64, 96), 2.0)
+    magnifier = Magnifier(9, alpha_map=lambda number: own, reference="previous", shot_cuts=False)
+    magnifier.push(yuv(0, "gray"))
+    own[:] = 3
+    assert (magnifier.measure(yuv(1, "gray")).gain == 2).all()
+    assert (magnifier.measure(yuv(2, "gray")).gain == 3).all()
+
+
+def test_a_map_given_as_an_array_is_copied(fake):
+    fake(constant(0.5, 0))
+    own = np.full((64, 96), 2.0, np.float32)
+    magnifier = Magnifier(9, alpha_map=own, shot_cuts=False)
+    own[:] = 3
+    magnifier.push(yuv(0, "gray"))
+    assert (magnifier.measure(yuv(1, "gray")).gain == 2).all()
+
+
+@pytest.mark.parametrize("size", [(33, 47), (1, 1), (63, 2)])
+@pytest.mark.parametrize("proxy", [0, 0.0005])
+def test_maps_of_odd_pictures(fake, size, proxy):
+    fake(constant(0.7, -0.4))
+    magnifier = Magnifier(2, alpha_map=np.full(size, 6), shot_cuts=False, proxy=proxy)
+    for seed in range(2):
+        out = magnifier.push(yuv(seed, "yuv420p", size))
+        out.check()
+
+
+@pytest.mark.parametrize(
+    ("factors", "text"),
+    [
+        (np.full((64, 96), -1.0), "alpha_map holds -1 at column 0, row 0, which is negative"),
+        (np.full((64, 96), np.nan), "alpha_map holds nan"),
+        (np.ones((64, 96, 3)), r"alpha_map holds float64 of shape \(64, 96, 3\)"),
+        (np.full((64, 96), "1"), "alpha_map holds <U1"),
+        ("map.npy", "alpha_map holds <U7"),
+    ],
+)
+@pytest.mark.parametrize("function", [False, True])
+def test_maps_that_are_none(fake, factors, text, function):
+    fake(constant(1, 0))
+    with pytest.raises(OptionError, match=text):
+        Magnifier(5, alpha_map=(lambda number: factors) if function else factors).push(rgb(0))
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_a_map_of_another_size_is_refused_with_both(fake, function):
+    fake(constant(1, 0))
+    factors = np.full((48, 64), 5.0)
+    magnifier = Magnifier(5, alpha_map=(lambda number: factors) if function else factors)
+    with pytest.raises(OptionError, match="alpha_map is 64x48 and the frame 96x64; give one factor for every pixel"):
+        magnifier.push(rgb(0))
+
+
+def test_networks_that_paint_take_no_map(fake):
+    fake(paint, "unet")
+    with pytest.raises(OptionError, match=r"model unet takes one alpha for the whole picture.*--model warp"):
+        Magnifier(5, alpha_map=np.ones((64, 96)))
+
+
 # -- networks that paint
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from magfilter import MagnifyOptions, OptionError
+from magfilter.masks import Region
 
 
 def test_defaults_are_valid_and_frozen():
@@ -45,6 +47,22 @@ def test_defaults_are_valid_and_frozen():
         ("reference", "every:nan", "none of"),
         ("reference", "frame:-1", "none of"),
         ("reference", "frame:1.5", "none of"),
+        ("mask", 3, "mask must be the name of a file, got 3"),
+        ("mask", "", "mask must be the name of a file, got ''"),
+        ("mask", np.ones((2, 2)), "mask must be the name of a file, got ndarray; Magnifier takes arrays"),
+        ("alpha_map", "map.png", "alpha_map must be a .npy file, got map.png; write it with numpy.save"),
+        ("alpha_map", 2.0, "alpha_map must be the name of a file, got 2.0"),
+        ("roi", ["1,2,3"], "roi '1,2,3' is not x,y,width,height"),
+        ("roi", "1,2,3", "roi '1,2,3' is not x,y,width,height"),
+        ("roi", ["0,0,4,4", "-1,0,4,4"], "roi -1,0,4,4 is no part of a picture"),
+        ("roi", ["0,0,4,4:-2"], "roi 0,0,4,4 has alpha -2"),
+        ("roi", 7, "roi must be a list of regions such as '10,20,300,200:5', got 7"),
+        ("roi", (1, 2, 3, 4), "roi 1 is not x,y,width,height"),
+        ("mask_grow", 5, "mask_grow 5 has no mask to grow; give one with --mask FILE"),
+        ("mask_grow", -1, "mask_grow must be 0 or more px; got -1"),
+        ("mask_grow", math.nan, "mask_grow"),
+        ("mask_feather", 2, "mask_feather 2 has no edge to soften; give --mask FILE or --roi"),
+        ("mask_feather", math.inf, "mask_feather must be 0 or more px; got inf"),
         ("exclude", frozenset({"sound"}), "exclude names 'sound'; choose from: attachment, audio"),
     ],
 )
@@ -58,6 +76,19 @@ def test_wrong_values(field, value, text):
 @pytest.mark.parametrize("reference", ["first", "previous", "every:2", "every:0.5s", "frame:0", "frame:12"])
 def test_references(reference):
     assert MagnifyOptions(reference=reference).reference == reference
+
+
+def test_targets_are_normalised_and_named():
+    options = MagnifyOptions(
+        mask=Path("masks") / "cat.png", mask_grow=8, mask_feather=2.5, roi=["1,2,3,4", (5, 6, 7, 8, 2)]
+    )
+    assert options.roi == options.regions == (Region(1, 2, 3, 4), Region(5, 6, 7, 8, 2.0))
+    assert options.targeting == "mask=cat.png mask_grow=8 mask_feather=2.5 roi=1,2,3,4 roi=5,6,7,8:2"
+    assert dataclasses.replace(options, alpha=3).regions == options.regions
+    assert MagnifyOptions(roi="1,2,3,4:5").regions == (Region(1, 2, 3, 4, 5.0),)
+    assert MagnifyOptions(roi=Region(1, 2, 3, 4)).regions == (Region(1, 2, 3, 4),)
+    assert MagnifyOptions(alpha_map="a/b.npy").targeting == "alpha_map=b.npy"
+    assert MagnifyOptions().targeting == ""
 
 
 def test_numpy_numbers_are_numbers():

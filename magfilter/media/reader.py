@@ -202,6 +202,11 @@ class VideoReader:
             end = wanted if end is None else min(end, wanted)
         return None if end is None else max(0, round((end - begin) * info.rate))
 
+    @property
+    def first(self) -> Frame:
+        """The first frame, as long as it was not given out: a look ahead."""
+        return next(item for item in self._ahead if isinstance(item, Frame))
+
     def __iter__(self) -> Iterator[Frame | CopiedPacket]:
         return self
 

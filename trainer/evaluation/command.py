@@ -32,9 +32,10 @@ METHODS = ("copy", "warp-nearest", "warp-bilinear", "phase", "model:warp")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the run.")
 @click.option(
     "--into",
-    "page",
+    "pages",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A page whose tables are replaced, such as RESULTS.md.",
+    help="A page whose tables are replaced, such as RESULTS.md; may be repeated.",
 )
 def evaluate(
     suites: tuple[str, ...],
@@ -43,7 +44,7 @@ def evaluate(
     quick: bool,
     jobs: int | None,
     out: Path,
-    page: Path | None,
+    pages: tuple[Path, ...],
 ) -> None:
     """Measure magnifiers on SUITES: real, subpixel, subpixel-still, known, noise, rotation, nonrigid,
     still, long, or all.
@@ -74,7 +75,7 @@ def evaluate(
     wanted = tuple(dict.fromkeys(methods or METHODS)), tuple(dict.fromkeys(judges or JUDGES))
     try:
         failed, total = _measure(out, names, *wanted, quick, jobs)
-        _report(out, names, *wanted, quick, page)
+        _report(out, names, *wanted, quick, pages)
     except KeyboardInterrupt:
         click.echo("Stopped. What is done is kept; the same command goes on.", err=True)
         raise SystemExit(130) from None
@@ -123,9 +124,9 @@ def _try(made: Method) -> None:
 
 
 def _report(
-    out: Path, names: list[str], methods: tuple[str, ...], judges: tuple[str, ...], quick: bool, page: Path | None
+    out: Path, names: list[str], methods: tuple[str, ...], judges: tuple[str, ...], quick: bool, pages: tuple[Path, ...]
 ) -> None:
-    """report.md, report.json and the curves of a run, and the tables of a page."""
+    """report.md, report.json and the curves of a run, and the tables of pages."""
     from .report import as_json, fill_page, tables
     from .runner import records_of
     from .suites import SUITES
@@ -142,7 +143,7 @@ def _report(
             lines += [f"![{table.heading}]({file.name})\n" for file in _draw(out, table, SUITES[name].title)]
     (out / "report.md").write_text("\n".join(lines), "utf-8")
     click.echo(out / "report.md")
-    if page is not None:
+    for page in pages:
         filled, missing = fill_page(page, made)
         click.echo(f"{page}: {len(filled)} tables" + (f"; not measured: {', '.join(missing)}" if missing else ""))
 

@@ -16,7 +16,9 @@ __all__ = ["CLIPS", "STILLS", "gallery"]
 ALPHA = 10.0
 WIDTH = 200  # px of a whole picture in a row of stills
 COLOURS = 200  # of a figure, which is kept in the repository
+NEAR = 96  # px of picture around a slice's line
 Picture = np.ndarray
+Line = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Clip:
     """A clip (a video, or a folder of frames), the line (x0, y0, x1, y1) px, the frames and the factor."""
 
     path: str
-    line: tuple[float, float, float, float]
+    line: Line
     first: int
     frames: int
     alpha: float
@@ -43,10 +45,10 @@ STILLS = {
     "cats": Still("clips/cats#0+15", ((190, 130, 90, 60), (330, 110, 90, 60))),
 }
 CLIPS = {
-    "baby": Clip("baby.mp4", (480, 120, 480, 420), 0, 90, 10.0),
-    "guitar": Clip("guitar.mp4", (120, 10, 120, 180), 0, 60, 25.0),
+    "baby": Clip("baby.mp4", (480, 150, 480, 420), 0, 60, 10.0),
+    "guitar": Clip("guitar.mp4", (215, 20, 215, 170), 0, 60, 25.0),
     "cats": Clip("cats", (690, 150, 690, 420), 0, 20, 10.0),
-    "fork": Clip("tuning_hz128_fps1000_50-1_640x420.mp4", (150, 110, 300, 110), 0, 48, 10.0),
+    "fork": Clip("tuning_hz128_fps1000_50-1_640x420.mp4", (270, 160, 390, 160), 0, 48, 10.0),
 }
 
 
@@ -68,6 +70,14 @@ def _still(still: Still, methods: Mapping[str, Callable[..., Picture]]) -> tuple
     )
 
 
+def _around(line: Line, height: int, width: int) -> tuple[tuple[int, int, int, int], Line]:
+    """The part of the picture (left, top, right, bottom) near a line, and the line in it: some methods are slow."""
+    x0, y0, x1, y1 = line
+    left, top = max(0, int(min(x0, x1)) - NEAR), max(0, int(min(y0, y1)) - NEAR)
+    right, bottom = min(width, int(max(x0, x1)) + NEAR), min(height, int(max(y0, y1)) + NEAR)
+    return (left, top, right, bottom), (x0 - left, y0 - top, x1 - left, y1 - top)
+
+
 def _slices(clip: Clip, root: Path, methods: Mapping[str, Callable[..., Picture]]) -> Picture:
     """The line over time: of the input, and of what each method makes of the clip against its first frame."""
     from . import figures
@@ -80,11 +90,13 @@ def _slices(clip: Clip, root: Path, methods: Mapping[str, Callable[..., Picture]
         frames = [read_image(p) for p in files[clip.first : clip.first + clip.frames]]
     else:
         frames = list(read_video(path, clip.first, clip.frames))
+    (left, top, right, bottom), line = _around(clip.line, *frames[0].shape[:2])
+    frames = [np.ascontiguousarray(frame[top:bottom, left:right]) for frame in frames]
     longer = max(2, round(600 / len(frames)))  # a frame is repeated, so that a short clip is seen at all
-    columns = {"input": slice_of(frames, clip.line, clip.path)}
+    columns = {"input": slice_of(frames, line, clip.path)}
     for name, magnify in methods.items():
         if name != "copy":
-            columns[f"{name} × {clip.alpha:g}"] = slice_of(magnified(frames, magnify, clip.alpha), clip.line, clip.path)
+            columns[f"{name} × {clip.alpha:g}"] = slice_of(magnified(frames, magnify, clip.alpha), line, clip.path)
     return figures.slices({name: np.repeat(part, longer, 1) for name, part in columns.items()})
 
 

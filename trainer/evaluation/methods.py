@@ -77,7 +77,8 @@ def _magnifier(alpha: float, model: str, **options: Any) -> Magnifier:
     if model:
         options |= {"model": model}
     try:
-        return magfilter.Magnifier(alpha=alpha, shot_cuts=False, **options)
+        # As many threads as OpenCV has here: where items are measured side by side, each has its share of the cores.
+        return magfilter.Magnifier(alpha=alpha, shot_cuts=False, threads=cv2.getNumThreads(), **options)
     except magfilter.MagfilterError as error:  # the command knows ValueError: it must not import magfilter
         raise ValueError(str(error)) from error
 

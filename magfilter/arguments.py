@@ -1,0 +1,90 @@
+"""What the command line's arguments are made of: times, pairs, and the options that say what to magnify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["TARGETING", "pairs", "seconds", "targeting_options"]
+
+TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def seconds(text: str | float) -> float:
+    """A time as ffmpeg takes it: 12.5, 1:30 or 0:01:30.5."""
+    digits = str(text).removeprefix("-")
+    *units, last = digits.split(":")
+    try:
+        time = float(last) + sum(int(unit) * 60.0**n for n, unit in enumerate(reversed(units), 1))
+    except ValueError:
+        time = None
+    if time is None or len(units) > 2:
+        raise click.BadParameter(f"{text!r} is not a time; give seconds (12.5) or [HH:]MM:SS (1:30)")
+    return -time if str(text).startswith("-") else time
+
+
+def pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Values KEY=VALUE as (key, value)."""
+    out = []
+    for value in values:
+        key, sign, rest = value.partition("=")
+        if not sign or not key:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE (for example tune=film)", param=param)
+        out.append((key, rest))
+    return tuple(out)
+
+
+_OPTIONS = (
+    click.option(
+        "--mask",
+        metavar="FILE",
+        help="Magnify only this: a picture (what is not black), a .npy array, or a video of masks. "
+        "Everything else keeps alpha 1. It is drawn on the reference; what leaves its outline stays whole.",
+    ),
+    click.option(
+        "--roi",
+        multiple=True,
+        metavar="X,Y,W,H[:ALPHA]",
+        help="Magnify this rectangle, px of the picture; with an ALPHA of its own if given. Repeatable; "
+        "wins over --mask and --alpha-map inside.",
+    ),
+    click.option(
+        "--alpha-map",
+        metavar="FILE",
+        help="Factor of every pixel in place of --alpha: a .npy array (H, W). --mask and --roi are painted over it.",
+    ),
+    click.option(
+        "--mask-grow",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="Make the mask larger all around; one drawn along the outline needs about 8.",
+    ),
+    click.option(
+        "--mask-feather",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="Soft edge: outside mask and regions alpha fades over so many px.",
+    ),
+    click.option(
+        "--segment",
+        multiple=True,
+        metavar="X,Y",
+        help="Magnify what lies at this pixel of the reference; Segment Anything, if installed, makes the mask. "
+        "Repeat to name more points of the same thing.",
+    ),
+    click.option(
+        "--segment-weights", metavar="FILE", help="Weights of Segment Anything, such as sam_vit_b_01ec64.pth."
+    ),
+)
+
+
+def targeting_options(command: Command) -> Command:
+    """Give a command the options that say what to magnify."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
