@@ -1,4 +1,4 @@
-"""What the command line's arguments are made of: times, pairs, and options that say which things and motions to magnify."""
+"""What the command line's arguments are made of: times, pairs, and options that say what is to be magnified."""
 
 from __future__ import annotations
 

@@ -193,7 +193,8 @@ class Job:
             )
         self.reader = patiently(lambda: self._open(decoder), self.stop)
         try:
-            self.magnifier.part.fit(self.reader.info.rate, self.reader.name)
+            if options.band is not None or options.notch:
+                self.magnifier.part.fit(self.reader.info.rate, self.reader.name)
             if self.targets:
                 self.targets.fit(self.reader.info)
             reference = self.reader.first

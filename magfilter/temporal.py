@@ -2,8 +2,9 @@
 
 What is filtered is displacement over time, at every point of the reference, never pixel values. The filters are
 causal, of the Butterworth kind, second-order sections made by the bilinear transform: two poles a side, so a band of
-one octave lets less than a tenth through an octave beyond its edges, and rings for about 1 / (HIGH − LOW) seconds.
-They hold four numbers a point and axis for every filter, however long the video.
+one octave lets less than a tenth through an octave beyond its edges (a sixth if it reaches to half the frame rate),
+and rings for about 1 / (HIGH − LOW) seconds. They hold four numbers a point and axis for every filter, however long
+the video.
 
 A causal filter delays: motion at a band's centre comes through in phase, towards LOW ahead, towards HIGH behind.
 Frames are taken to be evenly spaced, at the rate given.
