@@ -86,6 +86,7 @@ def magnified_displacement(
     cover = landed + rest
     gap = (cover < 0.5) & (gain != 1)  # where alpha is 1 the frame itself shows what was uncovered
     if not whole and gap.any():
+        gap &= carried.any(0)  # and so it does where what left is shown as it is
         _keep_seen(field, gap, flow, borne, stride)
     behind = np.zeros_like(field)  # towards the ground that was hidden with what is uncovered
     rows, cols = np.nonzero(gap)
@@ -129,7 +130,7 @@ def _drift(flow: Field, gain: Field, stride: float, part: Field | None, limit: f
     if part is None and limit is None:
         flow = ground(flow, gain / np.float32(stride))
         return flow * (gain / np.float32(stride)), (1 - gain) * flow
-    scale: Field = np.maximum(gain, 2 - gain) / np.float32(stride)  # 1 + |gain − 1|
+    scale: Field = ((1 + np.abs(gain - 1)) / np.float32(stride)).astype(np.float32, copy=False)
     whole = ground(flow, scale)
     borne = _carried(whole if part is None else ground(part, scale), gain, limit)
     return (whole - borne) / np.float32(stride), borne
@@ -138,15 +139,14 @@ def _drift(flow: Field, gain: Field, stride: float, part: Field | None, limit: f
 def _keep_seen(field: Field, gap: Mask, flow: Field, borne: Field, stride: float) -> None:
     """Ground uncovered in the frame as well need not be made up; `field` and `gap` are set in place.
 
-    Magnifying all of a motion hardly finds any, but what passes by without being magnified leaves such gaps
-    only.
+    Magnifying all of a motion hardly finds any, but what passes by and is hardly magnified leaves such gaps only.
     """
     if float(np.abs(flow).max()) <= 0.5 * stride:
         return
     height, width = gap.shape
     y, x = np.mgrid[:height, :width]
     landing = Landing.at((y + flow[1] / stride).ravel(), (x + flow[0] / stride).ravel(), (height, width))
-    seen = gap & (landing.sums(None)[0].reshape(height, width) < 0.5)
+    seen = gap & (landing.sums(None)[0].reshape(height, width) < COVERED)
     field[:, seen] = np.broadcast_to(borne, field.shape)[:, seen]
     gap &= ~seen
 
