@@ -1,4 +1,4 @@
-"""What the command line's arguments are made of: times, pairs, and the options that say what to magnify."""
+"""What the command line's arguments are made of: times, pairs, and options that say what is to be magnified."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["TARGETING", "pairs", "seconds", "targeting_options"]
+__all__ = ["CHOOSING", "TARGETING", "choosing_options", "pairs", "seconds", "targeting_options"]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
+CHOOSING = ("band", "notch", "fps", "detrend", "max_shift")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -37,7 +38,7 @@ def pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> 
     return tuple(out)
 
 
-_OPTIONS = (
+_TARGETING_OPTIONS = (
     click.option(
         "--mask",
         metavar="FILE",
@@ -85,6 +86,42 @@ _OPTIONS = (
 
 def targeting_options(command: Command) -> Command:
     """Give a command the options that say what to magnify."""
-    for option in reversed(_OPTIONS):
+    for option in reversed(_TARGETING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_CHOOSING_OPTIONS = (
+    click.option(
+        "--band",
+        metavar="LOW:HIGH",
+        help="Magnify motion of these frequencies only, in Hz; the rest is left as it is.",
+    ),
+    click.option(
+        "--notch", multiple=True, metavar="LOW:HIGH", help="Leave motion of these frequencies as it is; repeatable."
+    ),
+    click.option(
+        "--fps",
+        type=float,
+        metavar="RATE",
+        help="True frames a second, for --band and --notch, where the input says otherwise (high-speed footage).",
+    ),
+    click.option(
+        "--detrend",
+        is_flag=True,
+        help="Leave drift and shake of the camera as they are; only what moves against the ground is magnified.",
+    ),
+    click.option(
+        "--max-shift",
+        type=float,
+        metavar="PX",
+        help="Show nothing farther than this from where it is in the frame; the limit is soft from half of it on.",
+    ),
+)
+
+
+def choosing_options(command: Command) -> Command:
+    """Give a command the options that say which part of the motion to magnify."""
+    for option in reversed(_CHOOSING_OPTIONS):
         command = option(command)
     return command

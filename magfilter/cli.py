@@ -17,7 +17,7 @@ import click
 
 from magfilter._version import __version__
 from magfilter.adaptation import ADAPT_MINUTES, Interrupted, adapted_model
-from magfilter.arguments import TARGETING, pairs, seconds, targeting_options
+from magfilter.arguments import CHOOSING, TARGETING, choosing_options, pairs, seconds, targeting_options
 from magfilter.backends import BACKENDS
 from magfilter.errors import CorruptInput, MagfilterError, OptionError
 from magfilter.info import describe_job
@@ -49,6 +49,7 @@ Examples
   magfilter in.mp4 out.mp4 --alpha 10
   magfilter in.mov out.mkv -a 20 -c:v ffv1
   magfilter in.mp4 out.mp4 -a 20 --mask cat.png --mask-grow 8
+  magfilter in.mp4 out.mp4 -a 50 --band 8:12 --detrend
   ffmpeg -i in.mp4 -f nut -c:v rawvideo - | magfilter - - -f nut | ffplay -
 """
 
@@ -68,6 +69,7 @@ Examples
     help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes.",
 )
 @targeting_options
+@choosing_options
 @click.option(
     "--reference",
     default="first",
@@ -160,7 +162,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         reference=o["reference"],
         shot_cuts=o["shot_cuts"],
         proxy=o["proxy"],
-        **{key: o[key] for key in TARGETING},
+        **{key: o[key] for key in (*TARGETING, *CHOOSING)},
         start=o["start"],
         duration=o["duration"],
         encode=EncodeOptions(

@@ -1,7 +1,8 @@
 """From measured motion to the field that moves the picture.
 
 The flow lives on the reference: the point at p lies at p + f(p) in the frame, and is to
-be shown at p + alpha·f(p) (paper Eq. 2). The renderer needs the inverse: for every point
+be shown at p + alpha·f(p) (paper Eq. 2), or, where only a part m of the motion is magnified,
+at p + f(p) + (alpha − 1)·m(p). The renderer needs the inverse: for every point
 x of the output, where in the frame to look. This module finds it by splatting, as the
 first motion magnifiers did (Liu et al. 2005), on the flow's own coarse grid:
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.ground import ground
 from magfilter.splat import Landing, Points, splat, square
 
 __all__ = ["magnified_displacement"]
@@ -36,38 +38,45 @@ Mask = NDArray[np.bool_]
 STILL = 0.01  # grid px; what is thrown less far than this stays where it is
 COVERED = 0.1  # share of a point that must land for its place to count as covered; a twofold zoom leaves a quarter
 LONGEST_GAP = 256  # grid px; a wider gap is filled from around it
-RIM = 1 / 6  # of the picture's sides: where the ground is looked for
-RESTING = 0.25  # share of the rim that must rest for the ground to rest
 HOLE = 2  # half the width, in grid points, of holes in what left a mask that are closed
 STAYS = -0.2  # grid px; rank of what alpha 1 leaves in place: behind all that is magnified, even what rests
 
 
-def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> Field:
+def magnified_displacement(
+    flow: Field, alpha: float | Field, stride: float, part: Field | None = None, limit: float | None = None
+) -> Field:
     """Where the magnified frame takes its pixels from: output(x) = frame(x + d(x)).
+
+    Any displacement g may be shown: as `part` g − flow with alpha 2.
 
     Args:
         flow: (2, h, w) float32, px of the full picture, x first, on the reference's grid.
         alpha: magnification factor ≥ 0, one number or (h, w), of the reference's points.
         stride: px of the full picture per grid point.
+        part: (2, h, w) float32 px, the part of the flow that is magnified; None for all of it. The rest is
+            shown as it is.
+        limit: px of the full picture by which a point may be shown away from where it is; None for any. Half
+            of it is left as it is, what is beyond comes ever more slowly nearer to the whole.
 
     Returns:
-        d (2, h, w) float32 in px of the full picture. Exactly zero where alpha is 1 and
-        wherever nothing moves, arrives or leaves.
+        d (2, h, w) float32 in px of the full picture. Exactly zero where alpha is 1, where nothing
+        of what moves is to be magnified, and wherever nothing moves, arrives or leaves.
     """
     _, height, width = flow.shape
     gain = np.broadcast_to(np.asarray(alpha, np.float32), (height, width))
     reach = np.float32(4 * max(height, width))  # farther is out of the picture all the same
-    thrown = np.clip(flow * (gain / np.float32(stride)), -reach, reach)  # grid px
-    moving = square(thrown) > STILL**2
     # What is carried to the output is the displacement itself, (1 − alpha)·f. What nobody could
     # see is none, which leaves the samples there as they are, to the bit.
-    carried = (1 - gain) * flow
+    carried = _carried(flow if part is None else part, gain, limit)
+    scale = gain / np.float32(stride)
+    whole = part is None and limit is None
+    thrown = np.clip(flow * scale if whole else (flow - carried) / np.float32(stride), -reach, reach)  # grid px
+    moving = square(thrown) > STILL**2
     carried *= square(carried) > (STILL * stride) ** 2
-    if not moving.any():
+    if not moving.any() or not (whole or carried.any()):
         return carried
-    ground = _ground(flow, gain / np.float32(stride))
-    drift = np.clip(ground * (gain / np.float32(stride)), -reach, reach)  # how far the ground is thrown
-    borne = (1 - gain) * ground  # what it carries
+    drift, borne = _drift(flow, gain, stride, part, limit)
+    drift = np.clip(drift, -reach, reach)
     own = np.sqrt(square(thrown - drift))
     own[gain == 1] = STAYS
     points = Points(thrown, carried, own)
@@ -76,6 +85,9 @@ def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> 
     field, landed = splat(points, rest, borne, stride)
     cover = landed + rest
     gap = (cover < 0.5) & (gain != 1)  # where alpha is 1 the frame itself shows what was uncovered
+    if not whole and gap.any():
+        gap &= carried.any(0)  # and so it does where what left is shown as it is
+        _keep_seen(field, gap, flow, borne, stride)
     behind = np.zeros_like(field)  # towards the ground that was hidden with what is uncovered
     rows, cols = np.nonzero(gap)
     if len(rows):
@@ -103,42 +115,40 @@ def magnified_displacement(flow: Field, alpha: float | Field, stride: float) -> 
     return field
 
 
-def _ground(flow: Field, scale: Field) -> Field:
-    """The ground's flow, (2, h, w) or (2, 1, 1), px of the full picture; zero where it rests or there is none to tell.
+def _carried(part: Field, gain: Field, limit: float | None) -> Field:
+    """The displacement that the part (2, …) px of a motion carries to the output, within `limit` px."""
+    carried: Field = (1 - gain) * part
+    if limit is not None:
+        free = np.float32(limit / 2)
+        length = np.maximum(np.sqrt(square(carried)), np.float32(1e-12))
+        carried *= np.where(length > free, free * (1 + np.tanh((length - free) / free)) / length, np.float32(1))
+    return carried
 
-    What surrounds the picture is mostly behind what is in its middle. If enough of its rim rests, the
-    ground does. Otherwise it is the affine motion (a camera's: shift, turn, zoom) of most of the rim, by
-    least squares with weights that fall off for what moves otherwise (Geman and McClure), if most does
-    follow one. `scale` (h, w) is grid px thrown per px of flow.
+
+def _drift(flow: Field, gain: Field, stride: float, part: Field | None, limit: float | None) -> tuple[Field, Field]:
+    """How far the ground is thrown (2, h, w), grid px, and what it carries (2, h, w), px."""
+    if part is None and limit is None:
+        flow = ground(flow, gain / np.float32(stride))
+        return flow * (gain / np.float32(stride)), (1 - gain) * flow
+    scale: Field = ((1 + np.abs(gain - 1)) / np.float32(stride)).astype(np.float32, copy=False)
+    whole = ground(flow, scale)
+    borne = _carried(whole if part is None else ground(part, scale), gain, limit)
+    return (whole - borne) / np.float32(stride), borne
+
+
+def _keep_seen(field: Field, gap: Mask, flow: Field, borne: Field, stride: float) -> None:
+    """Ground uncovered in the frame as well need not be made up; `field` and `gap` are set in place.
+
+    Magnifying all of a motion hardly finds any, but what passes by and is hardly magnified leaves such gaps only.
     """
-    _, height, width = flow.shape
-    none = np.zeros((2, 1, 1), np.float32)
-    if min(height, width) < 8:
-        return none
-    step = max(1, int(np.sqrt(height * width / 4000)))  # about 2000 points of the rim are plenty
-    y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    rim = (np.minimum(y, height - 1 - y) < RIM * height) | (np.minimum(x, width - 1 - x) < RIM * width)
-    y, x = y[rim], x[rim]
-    seen, scale = flow[:, y, x].astype(np.float64), scale[y, x]
-    far = np.sqrt(square(seen)) * scale
-    if np.mean(far < 0.5) > RESTING:
-        return none
-    basis = np.stack([np.ones(len(y)), x / width - 0.5, y / height - 0.5], 1)
-    motion = np.zeros((3, 2))
-    motion[0] = np.median(seen, 1)
-    for _ in range(6):
-        off = np.sqrt(square(seen - (basis @ motion).T)) * scale
-        weights = 1 / (1 + (off / max(0.5, float(np.median(off)))) ** 2) ** 2
-        weighted = basis * weights[:, None]
-        motion = np.linalg.solve(weighted.T @ basis + 1e-6 * np.eye(3), weighted.T @ seen.T)
-    off = np.sqrt(square(seen - (basis @ motion).T)) * scale
-    if np.mean(off < max(1.0, 0.25 * float(np.median(far)))) < 0.5:
-        return none
-    base, along, down = motion.astype(np.float32)[:, :, None, None]
-    across_x = np.arange(width, dtype=np.float32) / np.float32(width) - np.float32(0.5)
-    across_y = np.arange(height, dtype=np.float32)[:, None] / np.float32(height) - np.float32(0.5)
-    affine: Field = base + along * across_x + down * across_y
-    return affine
+    if float(np.abs(flow).max()) <= 0.5 * stride:
+        return
+    height, width = gap.shape
+    y, x = np.mgrid[:height, :width]
+    landing = Landing.at((y + flow[1] / stride).ravel(), (x + flow[0] / stride).ravel(), (height, width))
+    seen = gap & (landing.sums(None)[0].reshape(height, width) < COVERED)
+    field[:, seen] = np.broadcast_to(borne, field.shape)[:, seen]
+    gap &= ~seen
 
 
 def _departed(rows: Indices, cols: Indices, points: Points, drift: Field, borne: Field) -> tuple[Field, Field]:

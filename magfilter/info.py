@@ -40,6 +40,7 @@ def describe_job(job: Job) -> str:
         f"motion   alpha {options.alpha:g}, reference {magnifier.policy}"
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
         + (f", {magnifier.passes} passes" if magnifier.passes > 1 else ""),
+        *(f"           {line}" for line in _choosing(job)),
     ]
     if job.targets is not None:
         lines.append(f"targets  {job.targets.describe()}")
@@ -56,3 +57,17 @@ def describe_job(job: Job) -> str:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]
     return "\n".join(lines)
+
+
+def _choosing(job: Job) -> list[str]:
+    """Which part of the motion is magnified, a line for each choice."""
+    part, limit = job.magnifier.part, job.magnifier.max_shift
+    lines = [f"only {part.band[0]:g} to {part.band[1]:g} Hz"] if part.band else []
+    lines += [f"not {low:g} to {high:g} Hz" for low, high in part.notch]
+    if part.rate:
+        lines[-1] += f", at {part.rate:.6g} frames a second" + (" (--fps)" if job.options.fps else "")
+    if part.detrend:
+        lines.append("not the camera's")
+    if limit is not None:
+        lines.append(f"shifted by {limit:g} px at most")
+    return lines

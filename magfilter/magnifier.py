@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from magfilter.media.colour import from_rgb_float, luma, to_rgb_float
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import CutDetector, ReferencePolicy
+from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
 
@@ -34,11 +35,13 @@ class Measured(NamedTuple):
         frame: the frame; already finished where `flow` is None.
         flow: (2, h, w) float32, px of the full picture, from the reference to the frame.
         gain: the factor of every point (h, w) of the flow; None for the magnifier's alpha everywhere.
+        part: (2, h, w) float32 px, what of the flow is magnified; None for all of it.
     """
 
     frame: Frame
     flow: Array | None = None
     gain: Array | None = None
+    part: Array | None = None
 
 
 class Magnifier:
@@ -62,10 +65,17 @@ class Magnifier:
         proxy: motion is measured on a copy of at most this many megapixels, made by averaging whole
             blocks of pixels; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
+        band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
+            it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
+        notch: one such band, or several, whose motion is not magnified.
+        fps: frames a second, for band and notch; may also be given to `part.tune` before the first frame.
+        detrend: the camera's motion is not magnified: the affine motion that most of the picture's rim follows.
+        max_shift: px by which magnification shows a thing away from where it is in the frame, at most. Up to
+            half of it nothing changes; beyond, the shift bends towards it.
 
     Raises:
         OptionError: an argument is out of range, or the model paints frames and cannot be told more than
-            one alpha.
+            one alpha; band or notch with the reference "previous".
         ModelError, BackendError: see `magfilter.backends.open_engine`.
 
     Example:
@@ -86,6 +96,11 @@ class Magnifier:
         shot_cuts: bool = True,
         proxy: float = DEFAULT_PROXY,
         threads: int = 0,
+        band: str | Sequence[float] | None = None,
+        notch: str | Sequence[Any] = (),
+        fps: float | None = None,
+        detrend: bool = False,
+        max_shift: float | None = None,
     ) -> None:
         if not (isinstance(alpha, (int, float, np.integer, np.floating)) and math.isfinite(alpha) and alpha >= 0):
             raise OptionError(f"alpha must be a number of 0 or more, got {alpha!r}; 1 leaves motion as it is")
@@ -93,13 +108,29 @@ class Magnifier:
             raise OptionError(f"proxy must be 0 (full size) or a number of megapixels, got {proxy!r}")
         self.alpha = float(alpha)
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
+        if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
+            raise OptionError(f"max_shift must be more than 0 px, got {max_shift!r}")
         self.proxy = proxy
+        self.max_shift = max_shift
+        self.part = MotionPart(
+            None if band is None else parse_band(band),
+            parse_bands(notch),
+            detrend,
+            fps,
+            velocity=self.policy.kind == "previous",
+        )
+        """Which part of the motion is magnified."""
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads)
         self.passes = self._count_passes()
         if alpha_map is not None and self.engine.model.descriptor.output == "frame":
             raise OptionError(
                 f"model {self.engine.model.descriptor.name} takes one alpha for the whole picture, no mask, region or "
                 f"alpha map; use --model {DEFAULT_MODEL}"
+            )
+        if (max_shift is not None or not self.part.whole) and self.engine.model.descriptor.output == "frame":
+            raise OptionError(
+                f"model {self.engine.model.descriptor.name} measures no motion, which band, notch, detrend and "
+                f"max_shift need; use --model {DEFAULT_MODEL}"
             )
         self._map: Callable[[int], NDArray[Any]] | Array | None = None
         self._idle = self.alpha == 1 and alpha_map is None  # the identity by definition, to the bit
@@ -148,7 +179,8 @@ class Magnifier:
 
         Raises:
             ValueError: if the array's shape or dtype, or the size within a stream, does not fit.
-            OptionError: if the alpha map is of another size, or the one a function returned is none.
+            OptionError: if the alpha map is of another size, or the one a function returned is none; or
+                there is a band and no fps.
         """
         if not isinstance(frame, Frame):
             return self.render(self.measure(Frame.from_rgb(frame))).to_rgb()
@@ -164,6 +196,7 @@ class Magnifier:
         self._check(frame)
         number = self.policy.number if self.policy.kind == "frame" else self._count
         self._take(self._see(frame), frame, number)
+        self.part.restart(at_rest=False)  # any time may have passed between it and what is pushed next
 
     def reset(self) -> None:
         """Forget the reference: the next frame becomes one."""
@@ -229,15 +262,16 @@ class Magnifier:
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         k = self._factor(frame.height, frame.width)
         self.flow = np.ascontiguousarray(flow[:, :rows, :cols]) * np.float32(k)
-        return Measured(frame, self.flow, gain)
+        # Here rather than in `render`, since filters need every frame, in order.
+        return Measured(frame, self.flow, gain, None if self.part.whole else self.part(self.flow))
 
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
-        frame, flow, gain = measured
+        frame, flow, gain, part = measured
         if flow is None:
             return frame
         stride = self._stride(frame)
-        field = magnified_displacement(flow, self.alpha if gain is None else gain, stride)
+        field = magnified_displacement(flow, self.alpha if gain is None else gain, stride, part, self.max_shift)
         if not field.any():
             return frame
         # The grid may reach beyond an odd picture's edge; the planes are resampled as if they did too.
@@ -253,6 +287,7 @@ class Magnifier:
                 factors = as_factors(np.asarray(given), "alpha_map")
                 self._check_map(factors, frame)
                 self._factors, self._gain = given, reduce_factors(factors, self._stride(frame))
+        self.part.restart(at_rest=True)
         self._reference, self._since = seen, frame.time
         self.references += 1
 

@@ -20,6 +20,7 @@ from magfilter.masks import Region
 from magfilter.media import EncodeOptions
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import ReferencePolicy
+from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["MagnifyOptions"]
 
@@ -43,6 +44,10 @@ class MagnifyOptions:
             mask of it. Needs that package, and `segment_weights`, the file of its weights.
         mask_grow: px by which the mask is made larger all around.
         mask_feather: px outside mask and regions over which their alpha fades to what surrounds them.
+        band: (LOW, HIGH) Hz or "LOW:HIGH", the motion that is magnified; None for all.
+        notch: such bands that are not magnified; also a single one.
+        fps: the true frames a second, for band and notch; None for what the input says.
+        detrend, max_shift: see `magfilter.Magnifier`.
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
@@ -70,6 +75,11 @@ class MagnifyOptions:
     mask_feather: float = 0.0
     segment: Sequence[str | Sequence[int]] | str = ()
     segment_weights: str | os.PathLike[str] | None = None
+    band: str | Sequence[float] | None = None
+    notch: str | Sequence[Any] = ()
+    fps: float | None = None
+    detrend: bool = False
+    max_shift: float | None = None
     start: float | None = None
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -93,6 +103,7 @@ class MagnifyOptions:
             raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
         ReferencePolicy.parse(self.reference)
         self._check_targets()
+        self._check_motion()
         unknown = frozenset(self.exclude) - STREAM_TYPES
         if unknown:
             raise OptionError(f"exclude names {sorted(unknown)[0]!r}; choose from: {', '.join(sorted(STREAM_TYPES))}")
@@ -114,6 +125,25 @@ class MagnifyOptions:
         parts += [f"{key}={value:g}" for key in ("mask_grow", "mask_feather") if (value := getattr(self, key))]
         parts += [f"segment={x},{y}" for x, y in self.clicks]
         return " ".join([*parts, *(f"roi={region}" for region in self.regions)])
+
+    @property
+    def choosing(self) -> str:
+        """Which part of the motion is magnified, as key=value; empty if it is all of it."""
+        parts = [f"band={low:g}:{high:g}" for low, high in parse_bands(self.band)]
+        parts += [f"notch={low:g}:{high:g}" for low, high in parse_bands(self.notch)]
+        parts += [f"{key}={value:g}" for key in ("fps", "max_shift") if (value := getattr(self, key)) is not None]
+        return " ".join([*parts, *(["detrend"] if self.detrend else [])])
+
+    def _check_motion(self) -> None:
+        band, notch = None if self.band is None else parse_band(self.band), parse_bands(self.notch)
+        object.__setattr__(self, "band", band)
+        object.__setattr__(self, "notch", notch)
+        self._number("fps", "more than 0 frames a second", lambda x: x > 0, optional=True)
+        self._number("max_shift", "more than 0 px", lambda x: x > 0, optional=True)
+        velocity = ReferencePolicy.parse(self.reference).kind == "previous"
+        part = MotionPart(band, notch, self.detrend, self.fps, velocity=velocity)
+        if self.fps is not None and not part.timed:
+            raise OptionError(f"fps {self.fps:g} is for band and notch only; give --band LOW:HIGH, or leave it out")
 
     def _check_targets(self) -> None:
         for name in ("mask", "alpha_map", "segment_weights"):

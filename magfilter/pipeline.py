@@ -178,6 +178,11 @@ class Job:
             shot_cuts=options.shot_cuts,
             proxy=options.proxy,
             threads=network,
+            band=options.band,
+            notch=options.notch,
+            fps=options.fps,
+            detrend=options.detrend,
+            max_shift=options.max_shift,
         )
         # Frame 0 is what the magnifier takes for its reference anyway, pipe or not.
         far = self.magnifier.policy.kind == "frame" and self.magnifier.policy.number > 0
@@ -188,6 +193,8 @@ class Job:
             )
         self.reader = patiently(lambda: self._open(decoder), self.stop)
         try:
+            if options.band is not None or options.notch:
+                self.magnifier.part.fit(self.reader.info.rate, self.reader.name)
             if self.targets:
                 self.targets.fit(self.reader.info)
             reference = self.reader.first
@@ -239,7 +246,7 @@ class Job:
             self.reader,
             replace(o.encode, threads=o.encode.threads or threads),
             overwrite=o.overwrite,
-            comment=provenance(self.magnifier, o.targeting),
+            comment=provenance(self.magnifier, f"{o.choosing} {o.targeting}"),
             exclude=o.exclude,
             dry=self.dry,
         )
@@ -376,9 +383,9 @@ class Job:
                 self.targets.close()
 
 
-def provenance(magnifier: Magnifier, targeting: str = "") -> str:
+def provenance(magnifier: Magnifier, choosing: str = "") -> str:
     """The line that tells a file's next owner what was done to it, and to what of it."""
     model = magnifier.engine.model.path.stem
     reference = magnifier.policy
     line = f"motion magnified by magfilter {__version__}: alpha={magnifier.alpha:g} model={model} reference={reference}"
-    return f"{line} {targeting}".rstrip()
+    return f"{line} {choosing.strip()}".rstrip()

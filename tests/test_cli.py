@@ -192,6 +192,14 @@ NO_INPUT_NEEDED = [
     (["--mask", "none.png", "--mask-grow", "-3"], 2, "mask_grow must be 0 or more px; got -3"),
     (["--segment", "one"], 2, "segment .one. is not x,y in whole pixels"),
     (["--segment", "1,2", "--mask", "m.png"], 2, "choose one of --segment and --mask"),
+    (["--band", "4:2"], 2, "band 4:2 is empty: LOW must be below HIGH; 2:4"),
+    (["--band", "3"], 2, "band '3' is not LOW:HIGH in Hz, such as 2:4"),
+    (["--band=-1:2"], 2, "band -1:2 is no band of frequencies"),
+    (["--band", "2:4", "--fps", "8"], 2, "band 2:4 reaches 4 Hz, and 8 frames a second show motion only below 4 Hz"),
+    (["--band", "2:4", "--reference", "previous"], 2, "previous measures velocity; use --reference first"),
+    (["--notch", "2:3", "--notch", "x"], 2, "notch 'x' is not LOW:HIGH"),
+    (["--fps", "1000"], 2, "fps 1000 is for band and notch only"),
+    (["--max-shift", "0"], 2, "max_shift must be more than 0 px; got 0"),
     (["--aplha", "3"], 2, "No such option.*--alpha"),
     (["a third name"], 2, "unexpected extra argument"),
 ]
@@ -241,6 +249,7 @@ def test_too_few_names(run):
         ("out.mkv", ["--reference", "frame:10"], 2, "frame:10 lies beyond the end: the input has 10 frames, 0 to 9"),
         ("out.mkv", ["--roi", "60,0,5,48"], 2, "roi 60,0,5,48 reaches to column 65 and row 48, outside .* of 64x48"),
         ("out.mkv", ["--mask", "square.npy"], 2, "square.npy is 48x48 and the picture 64x48, another aspect"),
+        ("out.mkv", ["--band", "5:12.5"], 2, "band 5:12.5 reaches 12.5 Hz, and 25 frames .* below 12.5 Hz; .*--fps"),
         ("out.mkv", ["-ss", "9"], 1, "in.mp4 ends before the start"),
     ],
 )
@@ -381,6 +390,21 @@ def test_targets_from_the_command_line(run, clips, tmp_path):
         assert "mask=cat.npy mask_grow=4 mask_feather=2 roi=50,30,8,8:3 roi=0,0,1,1" in str(reader.info.metadata)
     code, out, _ = run("in.mkv", "--info")
     assert "targets" not in out
+
+
+def test_frequencies_from_the_command_line(run, clips, tmp_path):
+    """Told by --info, done, and written into the file."""
+    clips("in.mkv", codec="ffv1", frames=4)
+    words = ["--band", "2:4", "--notch", "3:3.5", "--notch", "3.6:3.7", "--fps", 1000, "--detrend", "--max-shift", 5]
+    code, out, err = run("in.mkv", "--info", *words)
+    assert (code, err) == (0, "")
+    lines = ["only 2 to 4 Hz", "not 3 to 3.5 Hz", "not 3.6 to 3.7 Hz, at 1000 frames a second (--fps)",
+             "not the camera's", "shifted by 5 px at most"]  # fmt: skip
+    assert "\n".join(f"           {line}" for line in lines) in out
+    assert run("in.mkv", "out.mkv", "-q", "-c:v", "ffv1", *words) == (0, "", "")
+    with VideoReader(tmp_path / "out.mkv") as reader:
+        assert "band=2:4 notch=3:3.5 notch=3.6:3.7 fps=1000 max_shift=5 detrend" in str(reader.info.metadata)
+    assert "only 2 to 4 Hz, at 25 frames a second\n" in run("in.mkv", "--info", "--band", "2:4")[1] + "\n"
 
 
 def test_masks_that_end_early_are_told(run, clips):

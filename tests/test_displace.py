@@ -404,3 +404,105 @@ def test_what_left_its_mask_has_no_narrow_holes():
     assert (field[shown] < -9).all()
     assert not field[:, :, 70:].any()
     assert not field[:, :6].any()
+
+
+# --- a part of the motion, within a limit ----------------------------------------------------------
+
+
+def two_squares(one: tuple[float, float], other: tuple[float, float]) -> np.ndarray:
+    flow = np.zeros((2, SIZE, 2 * SIZE), np.float32)
+    flow[:, :, :SIZE], flow[:, :, SIZE:] = square(*one), square(*other)
+    return flow
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5, 10, masked(10), masked(10, 3)])
+@pytest.mark.parametrize("flow", [square(0.4, -0.2), uniform(0.3, 0.1)])
+def test_the_whole_as_a_part_is_the_whole(flow, alpha):
+    whole = magnified_displacement(flow, alpha, 1)
+    np.testing.assert_allclose(magnified_displacement(flow, alpha, 1, part=flow), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        magnified_displacement(flow, alpha, 1, part=flow, limit=1e6), whole, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_any_displacement_may_be_shown():
+    """As the part g − f with alpha 2: here, the square's 0.5 px to the right become 4 px down."""
+    flow, shown = square(0.5, 0.0), square(0.0, 4.0)
+    field = magnified_displacement(flow, 2, 1, part=shown - flow)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    target = inside(0, 4, x, y, margin=-1)
+    np.testing.assert_allclose(field[:, target], np.broadcast_to([[0.5], [-4.0]], (2, target.sum())), rtol=1e-4)
+    assert not inside(0.5, 0, *looked_at(field))[inside(0, 0, x, y) & ~inside(0, 4, x, y, margin=1)].any()
+
+
+@pytest.mark.parametrize("passing", [(0.7, 0.3), (5.0, 0.0), (0.0, -15.0)])
+def test_what_moves_otherwise_is_left_to_the_bit(passing):
+    """One square is magnified; the other goes its way, also far, and the frame shows all that it uncovers."""
+    flow = two_squares((0.4, 0.2), passing)
+    part = two_squares((0.4, 0.2), (0, 0))
+    field = magnified_displacement(flow, 10, 1, part=part)
+    assert not field[:, :, SIZE:].any()
+    np.testing.assert_array_equal(field[:, :, :SIZE], magnified_displacement(square(0.4, 0.2), 10, 1))
+
+
+def test_no_part_is_exactly_nothing():
+    for flow in (square(3.0, 1.0), uniform(0.7, 0.1)):
+        assert not magnified_displacement(flow, 10, 1, part=np.zeros_like(flow)).any()
+
+
+@pytest.mark.parametrize("passing", [(0.7, 0.3), (4.0, 0.0)])
+def test_a_trace_of_the_other_motion_uncovers_nothing(passing):
+    """A filter never stops a motion entirely: where the passer-by was, there is ground, and not a reflection of it."""
+    flow = two_squares((0.4, 0.2), passing)
+    part = two_squares((0.4, 0.2), (0.02 * passing[0], 0.02 * passing[1]))
+    field = magnified_displacement(flow, 10, 1, part=part)[:, :, SIZE:]
+    assert np.abs(field).max() <= 9 * 0.02 * 4 + 1
+
+
+def test_a_camera_that_is_not_magnified_and_a_square_that_is():
+    """Its ground is where the frame has it, the square is whole and in front, and leaves ground behind."""
+    camera, own = uniform(1.5, -0.5), square(0.4, 0.3)
+    field = magnified_displacement(camera + own, 10, 1, part=own)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    target = inside(1.5 + 4, -0.5 + 3, x, y, margin=-1)
+    np.testing.assert_allclose(field[:, target], np.broadcast_to([[-3.6], [-2.7]], (2, target.sum())), rtol=1e-3)
+    middle = (x >= 4) & (y >= 4) & (x < SIZE - 4) & (y < SIZE - 4)
+    beside = middle & ~inside(1.5 + 4, -0.5 + 3, x, y, margin=1) & ~inside(1.5, -0.5, x, y, margin=2)
+    assert np.abs(field[:, beside]).max() < 1e-3
+    source_x, source_y = looked_at(field)
+    left = inside(1.5, -0.5, x, y, margin=-1) & ~inside(1.5 + 4, -0.5 + 3, x, y, margin=1)
+    assert left.sum() > 10
+    assert not inside(1.9, -0.2, source_x[left], source_y[left], margin=-1).any()
+
+
+@pytest.mark.parametrize(
+    ("x", "limit", "due"), [(0.2, 4, 1.8), (1, 4, 2 * (1 + np.tanh(3.5))), (50, 4, 4), (-1, 20, -9)]
+)
+def test_the_limit_is_soft(x, limit, due):
+    """Up to half of it a shift stays as it is, then it bends, and it never gets beyond."""
+    field = magnified_displacement(uniform(x, 0.0), 10, 1, limit=limit)
+    assert -field[0, SIZE // 2, SIZE // 2] == pytest.approx(due, rel=1e-3)
+    assert np.abs(field[0, 10:-10, 10:-10]).max() <= limit * (1 + 1e-5)
+    assert not field[1].any()
+
+
+def test_the_limit_keeps_directions_and_order():
+    scale = np.linspace(0, 3, 60, dtype=np.float32)
+    flow = np.stack([np.tile(0.4 * scale, (40, 1)), np.tile(0.3 * scale, (40, 1))])
+    field = magnified_displacement(flow, 5, 1, limit=2)
+    length = np.hypot(*field)[20]
+    assert length.max() <= 2.001
+    seen = length > 0.05
+    np.testing.assert_allclose(field[1, 20][seen], 0.75 * field[0, 20][seen], rtol=1e-3)
+    freely = magnified_displacement(flow, 5, 1)
+    slow = (length > 0.05) & (np.hypot(*freely)[20] < 0.9)
+    np.testing.assert_allclose(field[:, 20, slow], freely[:, 20, slow], rtol=1e-3)
+
+
+def test_alpha_one_in_a_map_stays_to_the_bit_with_a_part_and_a_limit():
+    flow = two_squares((0.4, 0.2), (0.6, -0.3))
+    gain = np.ones((SIZE, 2 * SIZE), np.float32)
+    gain[:, :SIZE] = masked(10)
+    field = magnified_displacement(flow, gain, 1, part=0.5 * flow, limit=3)
+    assert field[:, :, :SIZE].any()
+    assert not field[:, :, SIZE:].any()

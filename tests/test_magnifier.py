@@ -547,6 +547,141 @@ def test_networks_that_paint_take_no_map(fake):
         Magnifier(5, alpha_map=np.ones((64, 96)))
 
 
+# -- a part of the motion
+
+
+def swinging(hertz: float, far: float = 0.5):
+    """A flow network that sees everything swing along x, px, from the first time it is asked on; 30 times a second."""
+    count = iter(range(1, 10_000))
+
+    def answer(reference, frame, alpha):
+        return constant(far * np.sin(2 * np.pi * hertz * next(count) / 30), 0)(reference, frame, alpha)
+
+    return answer
+
+
+@pytest.mark.parametrize(("hertz", "due"), [(3, 1.0), (9, 0.0)])
+def test_motion_outside_the_band_is_measured_and_not_magnified(fake, hertz, due):
+    fake(swinging(hertz))
+    magnifier = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False)
+    measured = [magnifier.measure(yuv(n, "gray")) for n in range(90)]
+    assert (measured[0].flow, measured[0].part) == (None, None)
+    flow, part = (np.array([m[k][0, 5, 5] for m in measured[30:]]) for k in (1, 3))
+    assert np.abs(flow).max() > 0.45
+    assert np.abs(part).max() / 0.5 == pytest.approx(due, abs=0.1)
+
+
+def test_rendering_needs_no_order(fake):
+    """The filter belongs to measuring: frames may be rendered in any order, and twice."""
+    frames = [yuv(n, "gray") for n in range(12)]
+    fake(swinging(3))
+    magnifier = Magnifier(5, band="2:4", notch="8:9", fps=30, shot_cuts=False)
+    due = [magnifier.push(frame) for frame in frames]
+    fake(swinging(3))
+    magnifier = Magnifier(5, band="2:4", notch="8:9", fps=30, shot_cuts=False)
+    measured = [magnifier.measure(frame) for frame in frames]
+    for k in (11, 3, 0, 7, 11):
+        assert same_picture(magnifier.render(measured[k]).planes, due[k].planes)
+    assert not same_picture(due[11].planes, frames[11].planes)
+
+
+@pytest.mark.parametrize("renew", [{"reference": "every:1"}, {}])
+def test_a_new_reference_begins_anew(fake, renew):
+    """What was before it does not ring on."""
+    fake(constant(3, 0))
+    magnifier = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False, **renew)
+    for n in range(10):
+        magnifier.push(yuv(n, "gray", time=0.05 * n))
+    fresh = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False)
+    if not renew:
+        magnifier.reset()
+    parts = [[m.measure(yuv(n, "gray", time=2 + n / 30)).part for n in range(5)] for m in (magnifier, fresh)]
+    assert parts[0][0] is None
+    np.testing.assert_array_equal(parts[0][1:], parts[1][1:])
+
+
+def test_against_a_far_reference_the_first_frame_does_not_jump(fake):
+    """It is another frame than the reference: that it lies elsewhere is no motion in the band."""
+    fake(constant(3, 0))
+    magnifier = Magnifier(5, band=(2, 4), fps=30, reference="frame:7")
+    magnifier.set_reference(yuv(7, "gray"))
+    for n in range(5):
+        np.testing.assert_allclose(magnifier.measure(yuv(n, "gray")).part, 0, atol=1e-6)
+
+
+def test_the_camera_s_motion_is_not_magnified(fake):
+    def answer(reference, frame, alpha):
+        flow = constant(2, -1)(reference, frame, alpha)
+        flow[0, 12:20, 18:30] += 0.5
+        return flow
+
+    fake(answer)
+    magnifier = Magnifier(4, detrend=True, shot_cuts=False)
+    magnifier.push(yuv(0, "gray"))
+    frame = yuv(1, "gray")
+    part = magnifier.measure(frame).part
+    np.testing.assert_allclose(part[0, 12:20, 18:30], 0.5, atol=1e-3)
+    part[0, 12:20, 18:30] = 0
+    np.testing.assert_allclose(part, 0, atol=1e-3)
+    out = magnifier.push(frame).planes[0]
+    np.testing.assert_array_equal(out[:8], frame.planes[0][:8])
+    assert (out[30:38, 44:56] != frame.planes[0][30:38, 44:56]).any()
+
+
+def test_the_limit_holds_for_what_is_added(fake):
+    fake(constant(4, 0))
+    magnifier = Magnifier(11, max_shift=8, shot_cuts=False)
+    magnifier.push(yuv(0, "gray"))
+    frame = yuv(1, "gray")
+    out = magnifier.push(frame).planes[0]
+    np.testing.assert_array_equal(out[8:-8, 16:-8], frame.planes[0][8:-8, 8:-16])  # 40 px, limited to 8
+
+
+@pytest.mark.parametrize("options", [{"band": (2, 4), "fps": 30}, {"detrend": True}, {"max_shift": 3}])
+def test_alpha_one_stays_the_identity(fake, options):
+    engine = fake(constant(4, 0))
+    magnifier = Magnifier(1, **options)
+    frames = [yuv(n, "gray") for n in range(3)]
+    assert [magnifier.push(frame) for frame in frames] == frames
+    assert not engine.seen
+
+
+@pytest.mark.parametrize(
+    "options", [{"band": (2, 4), "fps": 30}, {"notch": "2:4"}, {"detrend": True}, {"max_shift": 3}]
+)
+def test_networks_that_paint_choose_no_motion(fake, options):
+    fake(paint, "unet")
+    with pytest.raises(OptionError, match=r"model unet measures no motion, which band, notch, .*; use --model warp"):
+        Magnifier(5, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"band": (4, 2), "fps": 30}, "band 4:2 is empty"),
+        ({"band": (2, 15), "fps": 30}, "band 2:15 reaches 15 Hz, and 30 frames"),
+        ({"notch": "2:20", "fps": 30}, "notch 2:20 reaches 20 Hz"),
+        ({"band": "2:4", "fps": 0}, "fps must be more than 0"),
+        ({"band": "2:4", "fps": 30, "reference": "previous"}, "reference previous measures velocity"),
+        ({"max_shift": 0}, "max_shift must be more than 0 px, got 0"),
+        ({"max_shift": float("nan")}, "max_shift must be more than 0 px, got nan"),
+    ],
+)
+def test_parts_of_the_motion_that_are_none(fake, options, text):
+    fake(constant(0, 0))
+    with pytest.raises(OptionError, match=text):
+        Magnifier(5, **options)
+
+
+def test_frequencies_need_a_rate_from_the_first_frame_on(fake):
+    fake(constant(0, 0))
+    magnifier = Magnifier(5, band=(2, 4))
+    with pytest.raises(OptionError, match="band and notch need the frame rate; give fps"):
+        magnifier.push(yuv(0, "gray"))
+    magnifier.part.tune(30)
+    magnifier.push(yuv(0, "gray"))
+
+
 # -- networks that paint
 
 

@@ -63,6 +63,16 @@ def test_defaults_are_valid_and_frozen():
         ("mask_grow", math.nan, "mask_grow"),
         ("mask_feather", 2, "mask_feather 2 has no edge to soften; give --mask FILE or --roi"),
         ("mask_feather", math.inf, "mask_feather must be 0 or more px; got inf"),
+        ("band", "4:2", "band 4:2 is empty: LOW must be below HIGH; 2:4?"),
+        ("band", 3, "band 3 is not LOW:HIGH in Hz, such as 2:4"),
+        ("band", (-1, 2), "band -1:2 is no band of frequencies"),
+        ("notch", ["2:4", "5"], "notch '5' is not LOW:HIGH"),
+        ("notch", "4:4", "notch 4:4 is empty"),
+        ("fps", 0, "fps must be more than 0 frames a second; got 0"),
+        ("fps", math.nan, "fps must be more than 0"),
+        ("fps", 1000, "fps 1000 is for band and notch only; give --band LOW:HIGH"),
+        ("max_shift", 0, "max_shift must be more than 0 px; got 0"),
+        ("max_shift", -3, "max_shift must be more than 0 px; got -3"),
         ("exclude", frozenset({"sound"}), "exclude names 'sound'; choose from: attachment, audio"),
     ],
 )
@@ -89,6 +99,29 @@ def test_targets_are_normalised_and_named():
     assert MagnifyOptions(roi=Region(1, 2, 3, 4)).regions == (Region(1, 2, 3, 4),)
     assert MagnifyOptions(alpha_map="a/b.npy").targeting == "alpha_map=b.npy"
     assert MagnifyOptions().targeting == ""
+
+
+def test_parts_of_the_motion_are_normalised_and_named():
+    options = MagnifyOptions(band="2:4", notch=("3:3.5", (8, 9)), fps=240, detrend=True, max_shift=5)
+    assert (options.band, options.notch, options.fps) == ((2.0, 4.0), ((3.0, 3.5), (8.0, 9.0)), 240.0)
+    assert options.choosing == "band=2:4 notch=3:3.5 notch=8:9 fps=240 max_shift=5 detrend"
+    assert dataclasses.replace(options, alpha=3).notch == options.notch
+    assert MagnifyOptions(notch=(8, 9)).notch == MagnifyOptions(notch="8:9").notch == ((8.0, 9.0),)
+    assert MagnifyOptions().choosing == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"band": "2:4", "fps": 8}, "band 2:4 reaches 4 Hz, and 8 frames a second show motion only below 4 Hz"),
+        ({"notch": "2:5", "fps": 8}, "notch 2:5 reaches 5 Hz"),
+        ({"band": "2:4", "reference": "previous"}, "band needs positions .* previous measures velocity"),
+        ({"notch": "2:4", "reference": "previous"}, "notch needs positions .*; use --reference first"),
+    ],
+)
+def test_frequencies_that_cannot_be(wrong, text):
+    with pytest.raises(OptionError, match=text):
+        MagnifyOptions(**wrong)
 
 
 def test_numpy_numbers_are_numbers():

@@ -392,6 +392,15 @@ def test_stop_after_the_last_frame_is_no_interruption(clips: Clips, tmp_path, mo
     assert (report.interrupted, report.frames) == (False, 10)
 
 
+def test_an_input_without_a_rate_has_no_frequencies(clips: Clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("magfilter.media.probe.frame_rate", lambda stream: None)
+    source = clips("in.mkv", codec="ffv1", frames=3)
+    with pytest.raises(OptionError, match=r"in\.mkv does not say its frame rate, .*; give --fps RATE"):
+        magnify_video(source, tmp_path / "out.mkv", band="2:4")
+    assert os.listdir(tmp_path) == ["in.mkv"]
+    assert magnify_video(source, tmp_path / "out.mkv", band="2:4", fps=30).frames == 3
+
+
 def test_a_dry_job_touches_nothing(clips: Clips, tmp_path):
     source, target = clips("in.mp4"), tmp_path / "out.mp4"
     (tmp_path / ".out.mp4.part").write_bytes(b"another job's")
