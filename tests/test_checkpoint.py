@@ -466,7 +466,7 @@ def test_weights_fill_the_network_they_are_of(tmp_path):
         (lambda: build_network("unet", 8), r"enter\.0\.weight is \(4, 38, 3, 3\) there and \(8, 38, 3, 3\)"),
         (
             lambda: WarpNet((4, 8, 12)),
-            r"cell\.damping, cell\.prior, cell\.near and 24 more missing, down\.0\.0\.bias, .* unknown",
+            r"cell\.damping, cell\.trust, cell\.prior and 25 more missing, down\.0\.0\.bias, .* unknown",
         ),
         (
             lambda: build_network("unet", 4).enter,
