@@ -15,7 +15,7 @@ __all__ = ["CLIPS", "STILLS", "gallery"]
 
 ALPHA = 10.0
 WIDTH = 200  # px of a whole picture in a row of stills
-COLOURS = 200  # of a figure, which is kept in the repository
+COLOURS = 200  # of a photograph or slice, which is kept in the repository
 NEAR = 96  # px of picture around a slice's line
 Picture = np.ndarray
 Line = tuple[float, float, float, float]
@@ -120,9 +120,10 @@ def gallery(methods: tuple[str, ...], out: Path, only: tuple[str, ...]) -> None:
         for name, still in STILLS.items():
             files = out / f"still-{name}.png", out / f"flow-{name}.png"
             if (not only or name in only) and not all(file.exists() for file in files):
-                for picture, file in zip(_still(still, named), files, strict=True):
-                    figures.save(picture, file, colours=COLOURS)
-                    click.echo(file)
+                pictures = _still(still, named)
+                figures.save(pictures[0], files[0], colours=COLOURS)
+                figures.save(pictures[1], files[1])  # fewer colours would make patches of the wheel
+                click.echo("\n".join(map(str, files)))
         for name, clip in CLIPS.items():
             file = out / f"slice-{name}.png"
             if (not only or name in only) and not file.exists():
