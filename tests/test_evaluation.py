@@ -287,7 +287,7 @@ def test_model_starts_anew_with_each_reference(monkeypatch):
     class Fake:
         """Returns (number of frames since the reference) · alpha as the picture's level."""
 
-        def __init__(self, alpha, *, model, shot_cuts):
+        def __init__(self, alpha, *, model, shot_cuts, threads):
             made.append((alpha, model, shot_cuts))
             self.alpha, self.count = alpha, -1
 

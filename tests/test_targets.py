@@ -156,7 +156,8 @@ def test_what_leaves_the_mask_is_not_cut(tmp_path):
     )
     top, left, side = LEFT
     lead = np.s_[top + 3 : top + side - 3, left + side + 1 : left + side + 7]  # wholly outside the mask
-    np.testing.assert_array_equal(shown[lead], unmasked[lead])
+    # to the level: what moves by 9 px beside a mask and without one is resampled at places a hair apart
+    np.testing.assert_allclose(shown[lead].astype(int), unmasked[lead].astype(int), atol=1)
     assert (shown[lead] != before[lead]).mean() > 0.9
 
 

@@ -194,7 +194,7 @@ def test_the_same_command_trains_and_goes_on(tmp_path, photos, clips, monkeypatc
     assert asked == [("spynet", torch.device("cpu"), 5)]
     first = load_checkpoint(out)
     assert first.metadata["network"] == "warp"
-    assert first.state["plan"]["rate"] == 4e-4, "the configuration's"
+    assert first.state["plan"]["rate"] == 3e-4, "the configuration's"
     result = command(*arguments, "--steps", 2)
     assert result.exit_code == 0, result.output
     assert "resumed at step 1" in result.stderr

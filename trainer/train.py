@@ -201,7 +201,7 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
         largest = 1.0 if warp else s.largest_alpha
         scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest), s.camera)
         painted = PaintedScenes(scenes, s.batch, s.reuse)
-        told.append(f"{len(tiles)} tiles, {len(cutouts)} cut-outs, {s.wires} sets of wires")
+        told.append(f"{len(tiles)} tiles, {len(cutouts)} cut-outs" + (f", {s.wires} sets of wires" if s.wires else ""))
     bank = None
     if warp and s.photometric > 0:
         _need(data.clips, "--clips", "Photometric consistency's clips")

@@ -62,8 +62,8 @@ def evaluate(
       phase                       phase-based Eulerian magnification
       command:"prog {in} {out} --x {alpha}"
                                   any other program, file to file
-      exact, exact:MODEL          the filter told the exact flow, where it is known: its rendering alone
-      perfect                     the exact picture, where it is known: what a judge says of no error at all
+      exact, exact:MODEL          the filter told the exact flow, where known: its rendering alone
+      perfect                     the exact picture, where known: what a judge says of no error
     LABEL=METHOD heads its column with LABEL.
     """
     from .suites import SUITES

@@ -68,7 +68,7 @@ def slice_command(
     slices have their names above them, a single one is written bare.
 
     \b
-      python -m trainer slice clip.mp4 --line 320,40,320,200 --method model:warp --alpha 10 -o slice.png
+      python -m trainer slice in.mp4 --line 320,40,320,200 --method model:warp --alpha 10 -o x.png
       python -m trainer slice in.mp4 --beside out.mp4 --line 320,40,320,200 --scale 2 -o slice.png
     """
     if (method is None) != (alpha is None):
