@@ -21,7 +21,7 @@ JUDGES = ("dis", "spynet")
 METHODS = ("copy", "warp-nearest", "warp-bilinear", "phase", "model:warp")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("suites", nargs=-1, required=True)
 @click.option("-m", "--methods", multiple=True, help=f"May be repeated. Default: {', '.join(METHODS)}.")
 @click.option(

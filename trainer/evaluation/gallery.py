@@ -100,7 +100,7 @@ def _slices(clip: Clip, root: Path, methods: Mapping[str, Callable[..., Picture]
     return figures.slices({name: np.repeat(part, longer, 1) for name, part in columns.items()})
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-m", "--methods", multiple=True, help=f"May be repeated; LABEL=METHOD. Default: {', '.join(METHODS)}.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder.")
 @click.option("--only", multiple=True, help=f"Of {', '.join((*STILLS, *CLIPS))}; may be repeated.")
