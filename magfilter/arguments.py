@@ -10,7 +10,7 @@ import click
 __all__ = ["CHOOSING", "TARGETING", "choosing_options", "pairs", "seconds", "targeting_options"]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
-CHOOSING = ("band", "notch", "fps", "detrend", "max_shift")
+CHOOSING = ("band", "notch", "fps", "detrend", "max_shift", "alpha_end", "alpha_keys")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -35,6 +35,18 @@ def pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> 
         if not sign or not key:
             raise click.BadParameter(f"{value!r} is not KEY=VALUE (for example tune=film)", param=param)
         out.append((key, rest))
+    return tuple(out)
+
+
+def keyframes(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
+    """Values TIME=ALPHA as (seconds, alpha)."""
+    out = []
+    for value in values:
+        time, _sign, alpha = value.partition("=")
+        try:
+            out.append((seconds(time), float(alpha)))
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not TIME=ALPHA (for example 2.5=20)", param=param) from None
     return tuple(out)
 
 
@@ -116,6 +128,20 @@ _CHOOSING_OPTIONS = (
         type=float,
         metavar="PX",
         help="Show nothing farther than this from where it is in the frame; the limit is soft from half of it on.",
+    ),
+    click.option(
+        "--alpha-end",
+        type=float,
+        metavar="ALPHA",
+        help="Let the factor go from --alpha at the first frame to this at the last, in a straight line.",
+    ),
+    click.option(
+        "--alpha-key",
+        "alpha_keys",
+        multiple=True,
+        metavar="TIME=ALPHA",
+        callback=keyframes,
+        help="Keyframe in place of --alpha, TIME from the first frame; repeatable, straight lines between.",
     ),
 )
 

@@ -21,7 +21,7 @@ from magfilter.arguments import CHOOSING, TARGETING, choosing_options, pairs, se
 from magfilter.backends import BACKENDS
 from magfilter.errors import CorruptInput, MagfilterError, OptionError
 from magfilter.info import describe_job
-from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.media import EncodeOptions
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
@@ -74,11 +74,24 @@ Examples
     "--reference",
     default="first",
     show_default=True,
-    metavar="first|previous|every:SECONDS|frame:N",
-    help="The frame that motion is measured against.",
+    metavar="first|previous|every:SECONDS|mean:SECONDS|frame:N",
+    help="What motion is measured against: a frame, or the average of the last SECONDS, which has less noise.",
 )
 @click.option(
     "--shot-cuts/--no-shot-cuts", default=True, show_default=True, help="Take a new reference at every shot cut."
+)
+@click.option(
+    "--reanchor",
+    metavar="PX|auto",
+    help="Take a new reference once a hundredth of the picture has moved farther; auto: than can be followed.",
+)
+@click.option(
+    "--cross-fade",
+    type=float,
+    default=CROSS_FADE,
+    show_default=True,
+    metavar="SECONDS",
+    help="Let the displacement fade when every:SECONDS or --reanchor replaces the reference; 0 jumps.",
 )
 @click.option(
     "--model",
@@ -161,6 +174,8 @@ def command(source: str, target: str | None, **o: Any) -> None:
         device=o["device"],
         reference=o["reference"],
         shot_cuts=o["shot_cuts"],
+        reanchor=o["reanchor"],
+        cross_fade=o["cross_fade"],
         proxy=o["proxy"],
         **{key: o[key] for key in (*TARGETING, *CHOOSING)},
         start=o["start"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from magfilter._version import __version__
 from magfilter.errors import OutputError
 from magfilter.media.target import check_target
@@ -37,8 +39,9 @@ def describe_job(job: Job) -> str:
     lines += [
         f"model    {model.path.stem} ({model.path}), exported by magfilter {model.version}, alpha {low:g} to {high:g}",
         f"engine   {engine.name} on {engine.device}",
-        f"motion   alpha {options.alpha:g}, reference {magnifier.policy}"
+        f"motion   alpha {_alpha(job)}, reference {magnifier.policy}"
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
+        + _reach(job)
         + (f", {magnifier.passes} passes" if magnifier.passes > 1 else ""),
         *(f"           {line}" for line in _choosing(job)),
     ]
@@ -57,6 +60,20 @@ def describe_job(job: Job) -> str:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]
     return "\n".join(lines)
+
+
+def _alpha(job: Job) -> str:
+    ramp = job.magnifier.ramp
+    if ramp is None:
+        return f"{job.magnifier.alpha:g}"
+    return ", ".join(f"{alpha:g} at {time:.6g} s" for time, alpha in ramp.keys)
+
+
+def _reach(job: Job) -> str:
+    reach = job.magnifier.reach
+    if reach is None:
+        return ""
+    return ", and once motion outgrows " + ("the network" if math.isinf(reach) else f"{reach:g} px")
 
 
 def _choosing(job: Job) -> list[str]:

@@ -10,22 +10,28 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, open_engine
 from magfilter.displace import magnified_displacement
 from magfilter.errors import OptionError
 from magfilter.masks import as_factors, reduce_factors
-from magfilter.media.colour import from_rgb_float, luma, to_rgb_float
+from magfilter.media.colour import from_rgb_float, luma
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
-from magfilter.reference import CutDetector, ReferencePolicy
+from magfilter.proxy import block_side, network_image
+from magfilter.ramp import Ramp
+from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
-__all__ = ["DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
+__all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
 
 Array = NDArray[np.float32]
 AlphaMap = NDArray[Any] | Callable[[int], NDArray[Any]]
 
 DEFAULT_PROXY = 1.0  # megapixels; see Magnifier
+CROSS_FADE = 0.5  # seconds; see Magnifier
+REACH = 10.0  # px of what the network sees, somewhat less than the largest motion it was trained on
+USUAL_RATE = 25.0  # frames a second, where neither the frames nor the caller say when they are: for fades only
 
 
 class Measured(NamedTuple):
@@ -34,14 +40,16 @@ class Measured(NamedTuple):
     Attributes:
         frame: the frame; already finished where `flow` is None.
         flow: (2, h, w) float32, px of the full picture, from the reference to the frame.
-        gain: the factor of every point (h, w) of the flow; None for the magnifier's alpha everywhere.
+        gain: the factor of every point (h, w) of the flow; None for `alpha` everywhere.
         part: (2, h, w) float32 px, what of the flow is magnified; None for all of it.
+        alpha: the factor in force; None for the magnifier's own.
     """
 
     frame: Frame
     flow: Array | None = None
     gain: Array | None = None
     part: Array | None = None
+    alpha: float | None = None
 
 
 class Magnifier:
@@ -59,9 +67,16 @@ class Magnifier:
         model: a shipped model's name or the path of an ONNX file.
         backend: "auto", "onnxruntime" or "torch".
         device: "auto", "cpu", or what the backend understands ("cuda:0").
-        reference: "first", "previous", "every:SECONDS", "frame:N", or a ReferencePolicy. For frame:N
-            give the frame to `set_reference` before the first push, unless N is 0.
+        alpha_keys: keyframes (seconds from the first frame, alpha) or "seconds=alpha", with straight lines
+            between them, which take alpha's place; a map painted for `alpha`, the factor in it that follows the
+            keyframes, is scaled with them. Frames must have a time, or fps be given.
+        reference: "first", "previous", "every:SECONDS", "mean:SECONDS", "frame:N", or a ReferencePolicy. For
+            frame:N give the frame to `set_reference` before the first push, unless N is 0.
         shot_cuts: take a new reference at every shot cut (not with frame:N).
+        reanchor: px; once more than a hundredth of the picture has moved farther, the frame becomes the
+            reference of those that follow. "auto": as far as the network can follow. None: never.
+        cross_fade: seconds over which the displacement shown so far fades when the reference is replaced by
+            the clock or by `reanchor` (at most half of every:SECONDS); 0 jumps. Never across shot cuts.
         proxy: motion is measured on a copy of at most this many megapixels, made by averaging whole
             blocks of pixels; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
@@ -89,11 +104,14 @@ class Magnifier:
         alpha: float,
         *,
         alpha_map: AlphaMap | None = None,
+        alpha_keys: Sequence[Any] = (),
         model: str | os.PathLike[str] = DEFAULT_MODEL,
         backend: str = "auto",
         device: str = "auto",
         reference: str | ReferencePolicy = "first",
         shot_cuts: bool = True,
+        reanchor: float | str | None = None,
+        cross_fade: float = CROSS_FADE,
         proxy: float = DEFAULT_PROXY,
         threads: int = 0,
         band: str | Sequence[float] | None = None,
@@ -110,8 +128,12 @@ class Magnifier:
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
         if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
             raise OptionError(f"max_shift must be more than 0 px, got {max_shift!r}")
+        if not (math.isfinite(cross_fade) and cross_fade >= 0):
+            raise OptionError(f"cross_fade must be 0 (jump) or a number of seconds, got {cross_fade!r}")
         self.proxy = proxy
         self.max_shift = max_shift
+        self.reach = parse_reach(reanchor, self.policy)
+        """px beyond which the reference is replaced; inf for as far as the network can follow."""
         self.part = MotionPart(
             None if band is None else parse_band(band),
             parse_bands(notch),
@@ -120,29 +142,29 @@ class Magnifier:
             velocity=self.policy.kind == "previous",
         )
         """Which part of the motion is magnified."""
+        self.fps = fps
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads)
-        self.passes = self._count_passes()
-        if alpha_map is not None and self.engine.model.descriptor.output == "frame":
-            raise OptionError(
-                f"model {self.engine.model.descriptor.name} takes one alpha for the whole picture, no mask, region or "
-                f"alpha map; use --model {DEFAULT_MODEL}"
-            )
-        if (max_shift is not None or not self.part.whole) and self.engine.model.descriptor.output == "frame":
-            raise OptionError(
-                f"model {self.engine.model.descriptor.name} measures no motion, which band, notch, detrend and "
-                f"max_shift need; use --model {DEFAULT_MODEL}"
-            )
+        self.ramp: Ramp | None = None
+        """alpha over time."""
+        self.passes = self._count_passes(self.alpha)
+        if self.engine.model.descriptor.output == "frame":
+            self._refuse(alpha_map is not None)
+        if alpha_keys:
+            self.set_ramp(Ramp.parse(alpha_keys))
         self._map: Callable[[int], NDArray[Any]] | Array | None = None
-        self._idle = self.alpha == 1 and alpha_map is None  # the identity by definition, to the bit
+        self._same = self.alpha == 1 and alpha_map is None  # the identity by definition, to the bit
         if callable(alpha_map):
             self._map = alpha_map
         elif alpha_map is not None:
             self._map = as_factors(np.asarray(alpha_map), "alpha_map")
             self._map.flags.writeable = False
-            self._idle = bool((self._map == 1).all())
+            self._same = bool((self._map == 1).all())
         self._cuts = CutDetector() if shot_cuts and self.policy.kind != "frame" else None
         self._reference: Array | None = None  # as the network sees it, padded
         self._since: float | None = None
+        self._begun: float | None = None  # when the first frame was
+        self._carry = Carry(min(cross_fade, self.policy.seconds / 2) if self.policy.kind == "every" else cross_fade)
+        self._mean = RunningMean(self.policy.seconds, self.engine.resample) if self.policy.kind == "mean" else None
         self._shape: tuple[int, int] | None = None
         self._factors: NDArray[Any] | None = None  # the map that `_gain` was made of, in px of the picture
         self._gain: Array | None = None  # the reference's, on the flow's grid
@@ -152,17 +174,38 @@ class Magnifier:
         self.references = 0
         """References taken so far."""
 
-    def _count_passes(self) -> int:
+    def _refuse(self, mapped: bool) -> None:
+        """Networks that paint frames measure no motion, and take one alpha."""
+        name, use = self.engine.model.descriptor.name, f"use --model {DEFAULT_MODEL}"
+        if mapped:
+            raise OptionError(
+                f"model {name} takes one alpha for the whole picture, no mask, region or alpha map; {use}"
+            )
+        if self.max_shift is not None or not self.part.whole:
+            raise OptionError(f"model {name} measures no motion, which band, notch, detrend and max_shift need; {use}")
+        if self.reach is not None or self.policy.kind == "mean":
+            raise OptionError(f"model {name} measures no motion, which reanchor and reference mean need; {use}")
+
+    def set_ramp(self, ramp: Ramp) -> None:
+        """Let alpha follow keyframes from here on; `alpha` is then only what maps were painted with.
+
+        Raises:
+            OptionError: the network cannot be told one of them.
+        """
+        self.passes = max(self._count_passes(alpha) for _, alpha in ramp.keys)
+        self.ramp = ramp
+
+    def _count_passes(self, alpha: float) -> int:
         """Passes of alpha^(1/n) that keep each within what the network was trained for (paper §4.1)."""
         low, high = self.engine.model.descriptor.alpha_range
-        if self.alpha == 1 or low <= self.alpha <= high:
+        if alpha == 1 or low <= alpha <= high:
             return 1
-        if self.alpha < low:
+        if alpha < low:
             raise OptionError(
-                f"model {self.engine.model.descriptor.name} takes alpha {low:g} to {high:g}, got {self.alpha:g}; "
+                f"model {self.engine.model.descriptor.name} takes alpha {low:g} to {high:g}, got {alpha:g}; "
                 f"use --model {DEFAULT_MODEL}, which attenuates motion too"
             )
-        return math.ceil(math.log(self.alpha) / math.log(high) - 1e-9)
+        return math.ceil(math.log(alpha) / math.log(high) - 1e-9)
 
     @overload
     def push(self, frame: Frame) -> Frame: ...
@@ -200,7 +243,8 @@ class Magnifier:
 
     def reset(self) -> None:
         """Forget the reference: the next frame becomes one."""
-        self._reference = self._shape = self.flow = self._since = None
+        self._reference = self._shape = self.flow = self._since = self._begun = None
+        self._carry.drop()
         self._factors = self._gain = None
         self._count = 0
         if self._cuts:
@@ -236,7 +280,7 @@ class Magnifier:
         """
         self._check(frame)
         self.flow = None
-        if self._idle:
+        if self._same and self.ramp is None:
             return Measured(frame)
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
@@ -244,34 +288,76 @@ class Magnifier:
         cut = self._cuts(light) if self._cuts else False
         seen = self._see(frame, light)
         number, self._count = self._count, self._count + 1
+        time = self._time(frame, number)
+        alpha = self._alpha(frame, time)
         reference, gain = self._reference, self._gain
-        if reference is None or cut or self.policy.due(frame.time, self._since):
+        paints = self.engine.model.descriptor.output == "frame"
+        due = self.policy.due(frame.time, self._since)
+        if reference is None or cut or (due and (paints or not self._carry.seconds)):
             self._take(seen, frame, number)
-            return Measured(frame)
+            self._carry.drop()
+            if self._mean:
+                self._mean.start(seen, time)
+            return Measured(frame, alpha=alpha)
         if self.policy.kind == "previous":
             self._take(seen, frame, number)
-        if gain is not None and (gain == 1).all():
-            return Measured(frame)  # a mask that is empty just now
-        if self.engine.model.descriptor.output == "frame":
-            step = self.alpha ** (1 / self.passes)
-            for _ in range(self.passes):  # each against the same reference
-                seen = self.engine.run(reference, np.clip(seen, 0, 1), step)
-            return Measured(from_rgb_float(seen[:, : frame.height, : frame.width], frame))
-        flow = self.engine.run(reference, seen, self.alpha)
-        stride = self._stride(frame)
+        if gain is not None and (gain == 1).all():  # a mask that is empty just now
+            if due:
+                self._take(seen, frame, number)
+            return Measured(frame, alpha=alpha)
+        if paints:
+            return Measured(self._painted(reference, seen, frame, alpha), alpha=alpha)
+        stride, k = self._stride(frame), self._side(frame)
+        whole = self.engine.run(reference, seen, alpha)
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
-        k = self._factor(frame.height, frame.width)
-        self.flow = np.ascontiguousarray(flow[:, :rows, :cols]) * np.float32(k)
+        flow = self.flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
         # Here rather than in `render`, since filters need every frame, in order.
-        return Measured(frame, self.flow, gain, None if self.part.whole else self.part(self.flow))
+        part = None if self.part.whole else self.part(flow)
+        left = self._carry.at(time)
+        if left is not None:
+            part = (flow if part is None else part) + left
+        if due or (self.reach is not None and outgrown(flow, min(self.reach, REACH * k))):
+            self._carry.take(flow if part is None else part, flow, stride, time)
+            self._take(seen, frame, number)
+            if self._mean:
+                self._mean.start(seen, time)
+        elif self._mean:
+            self._reference = self._mean.follow(seen, whole, time)
+        if gain is not None and self.ramp:
+            gain = self.ramp.scaled(gain, self.alpha, alpha)
+        return Measured(frame, flow, gain, part, alpha)
+
+    def _time(self, frame: Frame, number: int) -> float:
+        """Seconds, of frame `number`."""
+        return frame.time if frame.time is not None else number / (self.part.rate or self.fps or USUAL_RATE)
+
+    def _alpha(self, frame: Frame, time: float) -> float:
+        """The factor in force at `time` s."""
+        if self._begun is None:
+            self._begun = time
+        if self.ramp is None:
+            return self.alpha
+        if frame.time is None and self.fps is None:
+            raise OptionError("alpha_keys need to know when a frame is, and arrays do not say; give fps")
+        return self.ramp.at(time - self._begun)
+
+    def _painted(self, reference: Array, seen: Array, frame: Frame, alpha: float) -> Frame:
+        """The frame as a network that paints magnifies it."""
+        if alpha == 1:
+            return frame
+        passes = self._count_passes(alpha)
+        for _ in range(passes):  # each against the same reference
+            seen = self.engine.run(reference, np.clip(seen, 0, 1), alpha ** (1 / passes))
+        return from_rgb_float(seen[:, : frame.height, : frame.width], frame)
 
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
-        frame, flow, gain, part = measured
+        frame, flow, gain, part, alpha = measured
         if flow is None:
             return frame
         stride = self._stride(frame)
-        field = magnified_displacement(flow, self.alpha if gain is None else gain, stride, part, self.max_shift)
+        factor = gain if gain is not None else self.alpha if alpha is None else alpha
+        field = magnified_displacement(flow, factor, stride, part, self.max_shift)
         if not field.any():
             return frame
         # The grid may reach beyond an odd picture's edge; the planes are resampled as if they did too.
@@ -291,30 +377,18 @@ class Magnifier:
         self._reference, self._since = seen, frame.time
         self.references += 1
 
-    def _factor(self, height: int, width: int) -> int:
+    def _side(self, frame: Frame) -> int:
         """Side of the blocks of pixels that the proxy averages."""
-        if not self.proxy or self.engine.model.descriptor.output == "frame":
-            return 1
-        return max(1, math.ceil(math.sqrt(height * width / (self.proxy * 1e6)) - 1e-9))
+        paints = self.engine.model.descriptor.output == "frame"
+        return 1 if paints else block_side(frame.height, frame.width, self.proxy)
 
     def _see(self, frame: Frame, light: Array | None = None) -> Array:
         """The frame as the network wants it: (C, H, W), reduced, padded by repeating the border."""
-        descriptor = self.engine.model.descriptor
-        light = luma(frame) if light is None and descriptor.channels == 1 else light
-        image = to_rgb_float(frame) if light is None or descriptor.channels == 3 else light[None]
-        k = self._factor(frame.height, frame.width)
-        if k > 1:
-            image = _block_means(image, k)
-        _, height, width = image.shape
-        m = descriptor.pad_multiple
-        rows, cols = -height % m, -width % m
-        if rows or cols:
-            image = np.pad(image, ((0, 0), (0, rows), (0, cols)), mode="edge")
-        return np.ascontiguousarray(image, np.float32)
+        return network_image(frame, self.engine.model.descriptor, self._side(frame), light)
 
     def _stride(self, frame: Frame) -> int:
         """Px of the full picture per point of the flow."""
-        return self.engine.model.descriptor.output_stride * self._factor(frame.height, frame.width)
+        return self.engine.model.descriptor.output_stride * self._side(frame)
 
     def _move(self, plane: NDArray[Any], field: Array, stride: int, frame: Frame) -> NDArray[Any]:
         full = plane.shape == (frame.height, frame.width)
@@ -327,20 +401,3 @@ class Magnifier:
         peak = frame.layout.peak
         moved = self.engine.resample(whole, field, (float(step_x), float(step_y)), peak)
         return np.ascontiguousarray(moved[: plane.shape[0], : plane.shape[1]])
-
-
-def _block_means(image: Array, k: int) -> Array:
-    """Means of k × k blocks; the border is repeated where the size is no multiple of k."""
-    height, width = image.shape[1:]
-    rows, cols = -height % k, -width % k
-    if rows or cols:
-        image = np.pad(image, ((0, 0), (0, rows), (0, cols)), mode="edge")
-    # Summing strided views is several times faster than a reduction over short axes.
-    tall = image[:, ::k].copy()
-    for n in range(1, k):
-        tall += image[:, n::k]
-    out = tall[:, :, ::k].copy()
-    for n in range(1, k):
-        out += tall[:, :, n::k]
-    out *= np.float32(1 / (k * k))
-    return out

@@ -15,16 +15,18 @@ import numpy as np
 
 from magfilter.backends import BACKENDS
 from magfilter.errors import OptionError
-from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.masks import Region
 from magfilter.media import EncodeOptions
 from magfilter.models import DEFAULT_MODEL
-from magfilter.reference import ReferencePolicy
+from magfilter.ramp import Ramp
+from magfilter.reference import ReferencePolicy, parse_reach
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["MagnifyOptions"]
 
 STREAM_TYPES = frozenset({"audio", "subtitle", "data", "attachment"})
+HUGE = 1000.0  # alpha from which a warning is due
 MOST_THREADS = 512  # more is a slip of the finger that engines and encoders answer with a crash
 
 
@@ -34,7 +36,9 @@ class MagnifyOptions:
 
     Attributes:
         alpha: magnification factor, 0 or more; 1 changes nothing.
-        model, backend, device, reference, shot_cuts, proxy: see `magfilter.Magnifier`.
+        alpha_end: factor at the last frame, where alpha is the first's, with a straight line between.
+        alpha_keys: keyframes in alpha's place, each (seconds from the first frame, alpha) or "seconds=alpha".
+        model, backend, device, reference, shot_cuts, proxy, reanchor, cross_fade: see `magfilter.Magnifier`.
         mask: file that says what to magnify, the rest keeping alpha 1: a picture (whatever is not black),
             a .npy array (H, W) (whatever is not zero), or a video of masks, one for each frame.
         roi: rectangles to magnify, each "x,y,width,height" or "x,y,width,height:alpha", 4 or 5 numbers,
@@ -62,11 +66,15 @@ class MagnifyOptions:
     """
 
     alpha: float = 10.0
+    alpha_end: float | None = None
+    alpha_keys: Sequence[Any] = ()
     model: str | os.PathLike[str] = DEFAULT_MODEL
     backend: str = "auto"
     device: str = "auto"
     reference: str = "first"
     shot_cuts: bool = True
+    reanchor: float | str | None = None
+    cross_fade: float = CROSS_FADE
     proxy: float = DEFAULT_PROXY
     mask: str | os.PathLike[str] | None = None
     roi: Sequence[Region | str | Sequence[float]] | str = ()
@@ -91,6 +99,16 @@ class MagnifyOptions:
 
     def __post_init__(self) -> None:
         self._number("alpha", "a number of 0 or more; 1 leaves motion as it is", lambda x: x >= 0)
+        self._number("alpha_end", "a number of 0 or more; 1 leaves motion as it is", lambda x: x >= 0, optional=True)
+        if self.alpha_end is not None and self.alpha_keys:
+            raise OptionError(
+                "alpha_end and keyframes say the same thing twice; give one of --alpha-end and --alpha-key"
+            )
+        if isinstance(self.alpha_keys, str) or not isinstance(self.alpha_keys, Sequence):
+            raise OptionError(f"alpha_keys must be a list of keyframes such as '2.5=20', got {self.alpha_keys!r}")
+        if self.alpha_keys:
+            object.__setattr__(self, "alpha_keys", Ramp.parse(self.alpha_keys).keys)
+        self._number("cross_fade", "0 (jump) or a number of seconds", lambda x: x >= 0)
         self._number("proxy", "0 (full size) or a number of megapixels", lambda x: x >= 0)
         self._number("start", "0 or more seconds", lambda x: x >= 0, optional=True)
         self._number("duration", "more than 0 seconds", lambda x: x > 0, optional=True)
@@ -101,12 +119,43 @@ class MagnifyOptions:
             raise OptionError(f"unknown backend {self.backend!r}; choose one of: {', '.join(BACKENDS)}")
         if not isinstance(self.reference, str):
             raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
-        ReferencePolicy.parse(self.reference)
+        parse_reach(self.reanchor, ReferencePolicy.parse(self.reference))
         self._check_targets()
         self._check_motion()
         unknown = frozenset(self.exclude) - STREAM_TYPES
         if unknown:
             raise OptionError(f"exclude names {sorted(unknown)[0]!r}; choose from: {', '.join(sorted(STREAM_TYPES))}")
+
+    @property
+    def painted(self) -> float:
+        """The factor that mask and regions are painted with: alpha, or the one of a ramp farthest from 1."""
+        return ramp.peak if (ramp := self.ramp(1.0)) else self.alpha
+
+    def ramp(self, seconds: float | None) -> Ramp | None:
+        """alpha over time, or None if it stays; `seconds` from the first frame to the last, None if unknown.
+
+        Raises:
+            OptionError: the length is needed and not known.
+        """
+        if self.alpha_end is not None:
+            if not seconds:
+                raise OptionError(
+                    "alpha_end needs the length of the input, which it does not say; give it with --duration, "
+                    f"or the ramp with --alpha-key 0={self.alpha:g} --alpha-key TIME={self.alpha_end:g}"
+                )
+            return Ramp(((0.0, self.alpha), (seconds, self.alpha_end)))
+        return Ramp(tuple(self.alpha_keys)) if self.alpha_keys else None
+
+    @property
+    def advice(self) -> list[str]:
+        """Lines for the user about what is allowed and seldom meant."""
+        largest = max(self.alpha, self.alpha_end or 0.0, *(alpha for _, alpha in self.alpha_keys), 0.0)
+        if largest < HUGE or self.max_shift is not None:
+            return []
+        return [
+            f"alpha {largest:g} makes {largest * 0.01:g} px of an error of 0.01 px in what is measured; "
+            "bound it with --max-shift PX, or choose what is magnified with --mask or --band"
+        ]
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -128,8 +177,11 @@ class MagnifyOptions:
 
     @property
     def choosing(self) -> str:
-        """Which part of the motion is magnified, as key=value; empty if it is all of it."""
-        parts = [f"band={low:g}:{high:g}" for low, high in parse_bands(self.band)]
+        """Which part of the motion is magnified, and how it changes, as key=value; empty if all of it, by alpha."""
+        parts = [f"alpha_end={self.alpha_end:g}"] if self.alpha_end is not None else []
+        parts += [f"alpha_keys={Ramp(tuple(self.alpha_keys))}"] if self.alpha_keys else []
+        parts += [f"reanchor={self.reanchor}"] if self.reanchor is not None else []
+        parts += [f"band={low:g}:{high:g}" for low, high in parse_bands(self.band)]
         parts += [f"notch={low:g}:{high:g}" for low, high in parse_bands(self.notch)]
         parts += [f"{key}={value:g}" for key in ("fps", "max_shift") if (value := getattr(self, key)) is not None]
         return " ".join([*parts, *(["detrend"] if self.detrend else [])])

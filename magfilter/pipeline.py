@@ -169,13 +169,15 @@ class Job:
         decoder, network, encoder = thread_budget(options.threads)
         self.targets = Targets(options) if options.targeting else None
         self.magnifier = Magnifier(
-            options.alpha,
+            options.painted,
             alpha_map=self.targets.alpha_map if self.targets else None,
             model=options.model,
             backend=options.backend,
             device=options.device,
             reference=options.reference,
             shot_cuts=options.shot_cuts,
+            reanchor=options.reanchor,
+            cross_fade=options.cross_fade,
             proxy=options.proxy,
             threads=network,
             band=options.band,
@@ -197,6 +199,8 @@ class Job:
                 self.magnifier.part.fit(self.reader.info.rate, self.reader.name)
             if self.targets:
                 self.targets.fit(self.reader.info)
+            if ramp := options.ramp(self._length()):
+                self.magnifier.set_ramp(ramp)
             reference = self.reader.first
             if far and not dry:
                 reference = patiently(lambda: self._find_frame(decoder), self.stop)
@@ -210,6 +214,11 @@ class Job:
             if self.targets:
                 self.targets.close()
             raise
+
+    def _length(self) -> float | None:
+        """Seconds from the first frame to the last, or None if the input does not say."""
+        frames, rate = self.reader.expected_frames, self.reader.info.rate
+        return (frames - 1) / float(rate) if frames and rate else self.options.duration
 
     def _is_live(self) -> bool:
         """Whether the input can be read only once: stdin, a named pipe, a device."""
@@ -256,7 +265,7 @@ class Job:
         """Lines for the user so far, each once."""
         written = self.writer.warnings if self.writer else []
         masks = self.targets.warnings if self.targets else []
-        return [*dict.fromkeys([*self.reader.warnings, *masks, *written])]
+        return [*dict.fromkeys([*self.options.advice, *self.reader.warnings, *masks, *written])]
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Report:
         """Do it. The output has its name when this returns; if it raises, only after CorruptInput.
@@ -387,5 +396,6 @@ def provenance(magnifier: Magnifier, choosing: str = "") -> str:
     """The line that tells a file's next owner what was done to it, and to what of it."""
     model = magnifier.engine.model.path.stem
     reference = magnifier.policy
-    line = f"motion magnified by magfilter {__version__}: alpha={magnifier.alpha:g} model={model} reference={reference}"
+    start = magnifier.ramp.at(0) if magnifier.ramp else magnifier.alpha
+    line = f"motion magnified by magfilter {__version__}: alpha={start:g} model={model} reference={reference}"
     return f"{line} {choosing.strip()}".rstrip()

@@ -116,7 +116,8 @@ class Targets:
     def follow(self, number: int) -> None:
         """Read on to the mask of frame `number`, so that a shot cut after an hour need not catch up."""
         o = self.options
-        again = not o.reference.startswith(("first", "frame")) or (o.shot_cuts and o.reference == "first")
+        cuts = o.reference == "first" and (o.shot_cuts or o.reanchor is not None)
+        again = not o.reference.startswith(("first", "frame")) or cuts
         if self._video is not None and again:
             self._video.forward(number)
 
@@ -136,7 +137,7 @@ class Targets:
         if self._map is None:
             shown = combine(
                 self._size,
-                o.alpha,
+                o.painted,
                 factors=self._under,
                 mask=self._mask,
                 regions=o.regions,

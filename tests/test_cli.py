@@ -407,6 +407,30 @@ def test_frequencies_from_the_command_line(run, clips, tmp_path):
     assert "only 2 to 4 Hz, at 25 frames a second\n" in run("in.mkv", "--info", "--band", "2:4")[1] + "\n"
 
 
+def test_ramps_and_references_from_the_command_line(run, clips, tmp_path):
+    """Told by --info, done, and written into the file."""
+    clips("in.mkv", codec="ffv1", frames=6)
+    words = ["--alpha-key", "0:01=20", "--alpha-key", "0=1", "--reference", "mean:2", "--reanchor", "auto"]
+    code, out, err = run("in.mkv", "--info", *words)
+    assert (code, err) == (0, "")
+    assert "motion   alpha 1 at 0 s, 20 at 1 s, reference mean:2, new at shot cuts, and once motion outgrows" in out
+    assert run("in.mkv", "out.mkv", "-q", "-c:v", "ffv1", *words) == (0, "", "")
+    with VideoReader(tmp_path / "out.mkv") as reader:
+        assert "alpha=1 model=warp reference=mean:2 alpha_keys=0=1,1=20 reanchor=auto" in str(reader.info.metadata)
+    assert "alpha 10 at 0 s, 0 at 0.2 s" in run("in.mkv", "--info", "--alpha-end", 0)[1]
+    code, _, err = run("in.mkv", "out2.mkv", "--alpha-end", 5000)
+    assert code == 0
+    assert "magfilter: warning: alpha 5000 makes 50 px of an error of 0.01 px" in err
+
+
+@pytest.mark.parametrize("key", ["3", "=3", "x=3", "1=y", "1=2=3"])
+def test_what_is_no_keyframe(run, clips, key):
+    clips("in.mkv", codec="ffv1", frames=2)
+    code, _, err = run("in.mkv", "out.mkv", "--alpha-key", key)
+    assert code == 2
+    assert f"{key!r} is not TIME=ALPHA" in err or f"{key.split('=')[0]!r} is not a time" in err
+
+
 def test_masks_that_end_early_are_told(run, clips):
     clips("in.mkv", codec="ffv1", frames=6)
     clips("masks.mkv", codec="ffv1", frames=3)

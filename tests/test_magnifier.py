@@ -16,6 +16,7 @@ from magfilter.magnifier import Magnifier
 from magfilter.media.frame import Colour, Frame, PixelLayout, same_picture
 from magfilter.models import ModelInfo
 from magfilter.networks import DESCRIPTORS
+from magfilter.proxy import block_means
 
 
 @pytest.fixture(scope="module")
@@ -281,8 +282,8 @@ def test_proxy_is_a_bound_in_megapixels_and_zero_is_full_size(fake, proxy, shape
 def test_block_means_are_means_of_blocks():
     image = np.random.default_rng(0).random((2, 12, 15), np.float32)
     wanted = image.reshape(2, 4, 3, 5, 3).mean((2, 4))
-    np.testing.assert_allclose(module._block_means(image, 3), wanted, rtol=1e-5)
-    assert module._block_means(image, 4).shape == (2, 3, 4)
+    np.testing.assert_allclose(block_means(image, 3), wanted, rtol=1e-5)
+    assert block_means(image, 4).shape == (2, 3, 4)
 
 
 # -- sizes, reset, references
@@ -361,7 +362,7 @@ def test_previous_measures_against_the_frame_before(fake):
 def test_every_takes_a_new_reference_by_the_clock(fake):
     engine = fake(constant(0, 0))
     frames = [yuv(k, "gray", time=time) for k, time in enumerate([3.0, 3.5, 4.0, 4.1, 4.9, 5.2, 6.0])]
-    magnifier = Magnifier(5, reference="every:1", shot_cuts=False)
+    magnifier = Magnifier(5, reference="every:1", shot_cuts=False, cross_fade=0)
     assert references(engine, magnifier, frames) == [None, 0, None, 2, 2, None, 5]
     assert magnifier.references == 3
 
@@ -465,7 +466,7 @@ def test_a_function_is_asked_for_the_map_of_each_new_reference(fake, reference, 
         asked.append(number)
         return np.full((64, 96), 2.0 + number)
 
-    magnifier = Magnifier(9, alpha_map=factors, reference=reference, shot_cuts=False)
+    magnifier = Magnifier(9, alpha_map=factors, reference=reference, shot_cuts=False, cross_fade=0)
     gains = [magnifier.measure(yuv(k, "gray", time=0.5 * k)).gain for k in range(4)]
     assert asked == numbers
     measured_against = {"previous": [None, 0, 1, 2], "every:1": [None, 0, None, 2]}.get(reference, [None, 0, 0, 0])
@@ -589,7 +590,7 @@ def test_rendering_needs_no_order(fake):
 def test_a_new_reference_begins_anew(fake, renew):
     """What was before it does not ring on."""
     fake(constant(3, 0))
-    magnifier = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False, **renew)
+    magnifier = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False, cross_fade=0, **renew)
     for n in range(10):
         magnifier.push(yuv(n, "gray", time=0.05 * n))
     fresh = Magnifier(5, band=(2, 4), fps=30, shot_cuts=False)
@@ -783,3 +784,92 @@ def test_shipped_network_moves_a_known_translation_on():
     error = np.abs(out[inner].astype(int) - picture(3.0)[inner]).mean()
     unmagnified = np.abs(picture(0.5)[inner].astype(int) - picture(3.0)[inner]).mean()
     assert error < 0.6 * unmagnified
+
+
+# -- alpha over time, references that are replaced
+
+
+def test_alpha_follows_its_keyframes_from_the_first_frame_on(fake):
+    fake(constant(1, 0))
+    magnifier = Magnifier(7, alpha_keys=[(0, 1), (1, 5)], shot_cuts=False)
+    measured = [magnifier.measure(yuv(n, "gray", time=3 + n / 4)) for n in range(6)]
+    assert [m.alpha for m in measured] == [1, 2, 3, 4, 5, 5]
+    for m, moved in zip(measured[1:], (1, 2, 3, 4, 4), strict=True):
+        out, given = magnifier.render(m).planes[0], m.frame.planes[0]
+        np.testing.assert_array_equal(out[8:-8, 8:-8], given[8:-8, 8 - moved : -8 - moved])
+
+
+def test_keyframes_scale_the_map_that_alpha_painted(fake):
+    fake(constant(1, 0))
+    factors = np.ones((64, 96))
+    factors[:, 48:] = 5
+    magnifier = Magnifier(5, alpha_map=factors, alpha_keys=["0=1", "1=5"], shot_cuts=False)
+    gains = [magnifier.measure(yuv(n, "gray", time=n / 4)).gain for n in range(5)]
+    assert [float(gain[0, -1]) for gain in gains[1:]] == pytest.approx([2, 3, 4, 5])
+    assert all((gain[:, 0] == 1).all() for gain in gains[1:])
+
+
+def test_arrays_have_no_time_of_their_own(fake):
+    fake(constant(1, 0))
+    with pytest.raises(OptionError, match="arrays do not say; give fps"):
+        Magnifier(5, alpha_keys=["0=1", "1=5"]).push(rgb(0))
+    magnifier = Magnifier(5, alpha_keys=["0=1", "1=5"], fps=4, shot_cuts=False)
+    assert [magnifier.measure(Frame.from_rgb(rgb(n))).alpha for n in range(3)] == [1, 2, 3]
+
+
+def test_networks_that_paint_follow_keyframes_in_as_many_passes_as_it_takes(fake):
+    engine = fake(paint, "unet")
+    magnifier = Magnifier(1, alpha_keys=["0=1", "1=4", "2=64"], shot_cuts=False)
+    for n in range(3):
+        magnifier.push(yuv(n, "gray", time=n))
+    assert engine.alphas == pytest.approx([4, 8, 8])
+    with pytest.raises(OptionError, match="takes alpha 1 to 16, got 0.5"):
+        Magnifier(1, alpha_keys=["0=0.5"])
+
+
+def test_a_reference_replaced_by_the_clock_is_measured_first_and_shown_on(fake):
+    fake(constant(2, 0))
+    magnifier = Magnifier(3, reference="every:1", shot_cuts=False)  # fades for half a second
+    frames = [yuv(n, "gray", time=n / 4) for n in range(8)]
+    measured = [magnifier.measure(frame) for frame in frames]
+    assert magnifier.references == 2
+    assert [m.flow is None for m in measured] == [True] + [False] * 7
+    parts = [2.0 if m.part is None else float(m.part[0, 9, 9]) for m in measured[1:]]
+    np.testing.assert_allclose(parts, [2, 2, 2, 2, 2 + 1, 2, 2], atol=1e-5), "frame 4 is the new one, 5 half faded"
+
+
+def test_what_outgrows_its_reference_gets_a_new_one(fake):
+    at = iter([1, 3, 5, 1, 3, 5, 1])
+    fake(lambda *given: constant(next(at), 0)(*given))
+    magnifier = Magnifier(3, reanchor=4, cross_fade=0, shot_cuts=False)
+    taken = []
+    for n in range(8):
+        magnifier.push(yuv(n, "gray", time=n / 4))
+        taken.append(magnifier.references)
+    assert taken == [1, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_a_mean_reference_changes_with_every_frame(fake):
+    engine = fake(constant(0, 0))
+    magnifier = Magnifier(3, reference="mean:1", shot_cuts=False)
+    frames = [yuv(n, "gray", time=n / 4) for n in range(4)]
+    for frame in frames:
+        magnifier.push(frame)
+    views = [magnifier._see(frame) for frame in frames]
+    np.testing.assert_array_equal(engine.seen[0][0], views[0])
+    np.testing.assert_allclose(engine.seen[1][0], (views[0] + views[1]) / 2, atol=1e-4)
+    np.testing.assert_allclose(engine.seen[2][0], np.mean(views[:3], 0), atol=1e-4)
+    assert magnifier.references == 1
+
+
+@pytest.mark.parametrize("wrong", [{"reanchor": "auto"}, {"reference": "mean:1"}])
+def test_networks_that_paint_cannot_tell_what_outgrew(fake, wrong):
+    fake(paint, "unet")
+    with pytest.raises(OptionError, match=r"measures no motion, which reanchor and reference mean need"):
+        Magnifier(5, **wrong)
+
+
+def test_a_cross_fade_takes_time(fake):
+    fake(constant(0, 0))
+    with pytest.raises(OptionError, match="cross_fade must be 0"):
+        Magnifier(5, cross_fade=-1)

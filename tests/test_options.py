@@ -73,6 +73,13 @@ def test_defaults_are_valid_and_frozen():
         ("fps", 1000, "fps 1000 is for band and notch only; give --band LOW:HIGH"),
         ("max_shift", 0, "max_shift must be more than 0 px; got 0"),
         ("max_shift", -3, "max_shift must be more than 0 px; got -3"),
+        ("alpha_end", -1, "alpha_end must be a number of 0 or more"),
+        ("alpha_end", math.nan, "alpha_end"),
+        ("alpha_keys", "1=2", "alpha_keys must be a list of keyframes such as '2.5=20', got '1=2'"),
+        ("alpha_keys", ["1:2"], "keyframe '1:2' is not TIME=ALPHA"),
+        ("reanchor", "far", "reanchor 'far' is neither auto nor a number of px above 0"),
+        ("cross_fade", -1, "cross_fade must be 0 .jump. or a number of seconds; got -1"),
+        ("cross_fade", math.inf, "cross_fade"),
         ("exclude", frozenset({"sound"}), "exclude names 'sound'; choose from: attachment, audio"),
     ],
 )
@@ -86,6 +93,34 @@ def test_wrong_values(field, value, text):
 @pytest.mark.parametrize("reference", ["first", "previous", "every:2", "every:0.5s", "frame:0", "frame:12"])
 def test_references(reference):
     assert MagnifyOptions(reference=reference).reference == reference
+
+
+def test_a_ramp_has_ends_or_keyframes():
+    assert MagnifyOptions().ramp(None) is None
+    rising = MagnifyOptions(alpha=1, alpha_end=30)
+    assert rising.ramp(4.0).keys == ((0, 1), (4, 30))
+    assert (rising.painted, rising.choosing) == (30, "alpha_end=30")
+    with pytest.raises(OptionError, match=r"does not say; give it with --duration, or .* --alpha-key 0=1 --alpha-key"):
+        rising.ramp(None)
+    keyed = MagnifyOptions(alpha_keys=["5=0", (2, 8)])
+    assert keyed.alpha_keys == ((2, 8), (5, 0))
+    assert (keyed.painted, keyed.ramp(None).at(3.5), keyed.choosing) == (8, 4, "alpha_keys=2=8,5=0")
+    assert dataclasses.replace(keyed, threads=1).alpha_keys == keyed.alpha_keys
+    with pytest.raises(OptionError, match="give one of --alpha-end and --alpha-key"):
+        MagnifyOptions(alpha_end=3, alpha_keys=["0=1"])
+    for reference in ("previous", "frame:3"):
+        with pytest.raises(OptionError, match="reanchor replaces the reference"):
+            MagnifyOptions(reference=reference, reanchor=5)
+    assert MagnifyOptions(reanchor="auto").choosing == "reanchor=auto"
+
+
+def test_thousands_are_allowed_with_a_warning():
+    assert MagnifyOptions(alpha=999).advice == []
+    for options in (MagnifyOptions(alpha=5000), MagnifyOptions(alpha_end=5000), MagnifyOptions(alpha_keys=["1=5000"])):
+        (line,) = options.advice
+        assert "alpha 5000 makes 50 px of an error of 0.01 px" in line
+        assert "--max-shift" in line
+    assert MagnifyOptions(alpha=5000, max_shift=20).advice == []
 
 
 def test_targets_are_normalised_and_named():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from magfilter.errors import OptionError
-from magfilter.reference import CutDetector, ReferencePolicy
+from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,7 @@ from magfilter.reference import CutDetector, ReferencePolicy
         (" previous ", ReferencePolicy("previous")),
         ("every:2", ReferencePolicy("every", seconds=2.0)),
         ("every:0.5s", ReferencePolicy("every", seconds=0.5)),
+        ("mean:1.5", ReferencePolicy("mean", seconds=1.5)),
         ("frame:0", ReferencePolicy("frame", number=0)),
         ("frame:12", ReferencePolicy("frame", number=12)),
     ],
@@ -30,7 +33,7 @@ def test_every_form_is_read_and_written_back(text, policy):
     "text",
     [
         "", "last", "First", "first:1", "previous:1", "every", "every:", "every:0", "every:-1", "every:nan",
-        "every:inf", "every:x", "frame", "frame:", "frame:-1", "frame:1.5", "frame:x",
+        "every:inf", "every:x", "mean", "mean:0", "mean:x", "frame", "frame:", "frame:-1", "frame:1.5", "frame:x",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_with_the_forms_named(text):
@@ -38,7 +41,7 @@ def test_anything_else_is_refused_with_the_forms_named(text):
         ReferencePolicy.parse(text)
     message = str(error.value)
     assert repr(text) in message
-    for form in ("first", "previous", "every:SECONDS", "frame:N"):
+    for form in ("first", "previous", "every:SECONDS", "mean:SECONDS", "frame:N"):
         assert form in message
     assert "\n" not in message
 
@@ -52,7 +55,24 @@ def test_every_is_due_after_its_seconds_and_not_before():
     assert not policy.due(4.0, None)
 
 
-@pytest.mark.parametrize("text", ["first", "previous", "frame:3"])
+@pytest.mark.parametrize(("value", "reach"), [(None, None), ("auto", math.inf), ("4", 4.0), (7, 7.0), (2.5, 2.5)])
+def test_how_far_things_may_move_is_read(value, reach):
+    assert parse_reach(value, ReferencePolicy("first")) == reach
+
+
+@pytest.mark.parametrize("value", ["", "x", "0", -1, "nan", "inf", math.nan, math.inf])
+def test_what_is_no_reach(value):
+    with pytest.raises(OptionError, match="neither auto nor a number of px above 0"):
+        parse_reach(value, ReferencePolicy("first"))
+
+
+@pytest.mark.parametrize("text", ["previous", "frame:3"])
+def test_a_reference_that_is_said_is_not_replaced(text):
+    with pytest.raises(OptionError, match=f"{text} says which it is"):
+        parse_reach("auto", ReferencePolicy.parse(text))
+
+
+@pytest.mark.parametrize("text", ["first", "previous", "mean:1", "frame:3"])
 def test_other_policies_are_never_due_by_time(text):
     assert not ReferencePolicy.parse(text).due(1e9, 0.0)
 
@@ -102,6 +122,16 @@ def test_a_cut_between_two_pictures_is_found_once():
         assert where in ([4], []), where
         found += where == [4]
     assert found >= 7, f"{found} of 8 cuts"
+
+
+@pytest.mark.parametrize("light", [1.0, 0.3])
+def test_a_cut_between_shots_of_like_light_is_found(light):
+    """The same picture upside down has every statistic of it; and a dark shot little of anything."""
+    for seed in range(8):
+        one = scene(seed)[:, :320] * light
+        where = cuts([one] * 3 + [one[::-1, ::-1]] * 3)
+        alike = float(np.corrcoef(one.ravel(), one[::-1, ::-1].ravel())[0, 1])
+        assert where == [3] or alike > 0.2, (seed, where, alike)
 
 
 def test_a_cut_out_of_noise_is_found():

@@ -60,10 +60,10 @@ class Disc:
         return register(first, frame, Disc(self.centre, still, self.radius - 5).cover((0, 0)) > 0.5, guess).vector
 
 
-def render(discs: Sequence[Disc], time: float, ground: Way = still) -> np.ndarray:
-    """The picture (H, W) uint8 at `time` seconds."""
-    picture = moved(texture(0, SIZE), SIZE, ground(time))
-    for number, disc in enumerate(discs, 1):
+def render(discs: Sequence[Disc], time: float, ground: Way = still, seed: int = 0) -> np.ndarray:
+    """The picture (H, W) uint8 at `time` seconds; another seed is another ground and other discs."""
+    picture = moved(texture(seed, SIZE), SIZE, ground(time))
+    for number, disc in enumerate(discs, seed + 1):
         cover = disc.cover(disc.way(time))
         picture += (moved(texture(number, SIZE), SIZE, disc.way(time)) - picture) * cover
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -1,0 +1,83 @@
+"""A magnification factor that changes over time: keyframes with straight lines between them."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import OptionError
+
+__all__ = ["Ramp"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """alpha over time: straight lines between keyframes, before the first and after the last as there.
+
+    Attributes:
+        keys: (seconds from the first frame, alpha ≥ 0) in order of time, one or more.
+    """
+
+    keys: tuple[tuple[float, float], ...]
+
+    @staticmethod
+    def parse(value: Iterable[Any]) -> Ramp:
+        """Read keyframes, each (seconds, alpha) or "seconds=alpha", in any order.
+
+        Raises:
+            OptionError: one is none, out of range, or two have the same time.
+        """
+        keys = []
+        for item in value:
+            try:
+                time, alpha = (float(x) for x in (item.split("=") if isinstance(item, str) else item))
+            except (TypeError, ValueError):
+                raise OptionError(f"keyframe {item!r} is not TIME=ALPHA, such as 2.5=20") from None
+            if not (math.isfinite(time) and time >= 0 and math.isfinite(alpha) and alpha >= 0):
+                raise OptionError(f"keyframe {time:g}={alpha:g} is out of range; seconds and alpha are 0 or more")
+            keys.append((time, alpha))
+        if not keys:
+            raise OptionError("a ramp needs at least one keyframe TIME=ALPHA")
+        keys.sort(key=lambda key: key[0])
+        for (one, _), (two, _) in pairwise(keys):
+            if one == two:
+                raise OptionError(f"two keyframes are at {one:g} s; give each time once")
+        return Ramp(tuple(keys))
+
+    @property
+    def peak(self) -> float:
+        """The keyframes' alpha that is farthest from 1: what a map of alpha is painted with."""
+        return max((alpha for _, alpha in self.keys), key=lambda alpha: abs(alpha - 1))
+
+    def at(self, seconds: float) -> float:
+        """alpha at a time since the first frame."""
+        times = [time for time, _ in self.keys]
+        after = bisect_right(times, seconds)
+        if after == 0:
+            return self.keys[0][1]
+        if after == len(times):
+            return self.keys[-1][1]
+        (t0, a0), (t1, a1) = self.keys[after - 1], self.keys[after]
+        return a0 + (a1 - a0) * (seconds - t0) / (t1 - t0)
+
+    def scaled(self, gain: Array, base: float, alpha: float) -> Array:
+        """A map of alpha (h, w) painted for `base`, at a time when alpha is `alpha`.
+
+        What it adds to or takes from the motion, gain − 1, follows in proportion; never below 0, where motion
+        stands still.
+        """
+        share = np.float32((alpha - 1) / (base - 1)) if base != 1 else np.float32(1)
+        out: Array = np.maximum(1 + share * (gain - 1), 0)
+        return out
+
+    def __str__(self) -> str:
+        return ",".join(f"{time:g}={alpha:g}" for time, alpha in self.keys)
