@@ -110,8 +110,8 @@ class Resampler(Protocol):
 class RunningMean:
     """A reference that is the average of the frames so far, each brought to the average position.
 
-    The mean of positions and of noise: what moves back and forth is measured against where it is on average over the
-    last `seconds`, by a picture with several times less noise than a frame has. Both forget exponentially.
+    What moves back and forth is measured against where it is on average over the last `seconds`, which forgets
+    exponentially, and by a picture with several times less noise than a frame has.
 
     Args:
         seconds: time constant.

@@ -75,7 +75,7 @@ Examples
     default="first",
     show_default=True,
     metavar="first|previous|every:SECONDS|mean:SECONDS|frame:N",
-    help="What motion is measured against: a frame, or the average of the last SECONDS, which has less noise.",
+    help="What motion is measured against: a frame, or the average over the last SECONDS.",
 )
 @click.option(
     "--shot-cuts/--no-shot-cuts", default=True, show_default=True, help="Take a new reference at every shot cut."

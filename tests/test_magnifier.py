@@ -823,7 +823,7 @@ def test_networks_that_paint_follow_keyframes_in_as_many_passes_as_it_takes(fake
     for n in range(3):
         magnifier.push(yuv(n, "gray", time=n))
     assert engine.alphas == pytest.approx([4, 8, 8])
-    with pytest.raises(OptionError, match="takes alpha 1 to 16, got 0.5"):
+    with pytest.raises(OptionError, match=r"takes alpha 1 to 16, got 0\.5"):
         Magnifier(1, alpha_keys=["0=0.5"])
 
 
