@@ -91,9 +91,14 @@ def _window_sum(field: Tensor, size: int) -> Tensor:
     height, width = field.shape[-2:]
     half = size // 2
     wide = F.pad(field, (half, half, 0, 0))
-    rows = torch.stack([wide[..., k : k + width] for k in range(size)]).sum(0)
+    rows = wide[..., :width]
+    for k in range(1, size):
+        rows = rows + wide[..., k : k + width]
     tall = F.pad(rows, (0, 0, half, half))
-    return torch.stack([tall[..., k : k + height, :] for k in range(size)]).sum(0)
+    out = tall[..., :height, :]
+    for k in range(1, size):
+        out = out + tall[..., k : k + height, :]
+    return out
 
 
 def _planes(field: Tensor) -> list[Tensor]:
@@ -219,8 +224,9 @@ class MotionCell(nn.Module):
         pair = torch.cat([(reference + warped) * 0.5, difference], 1)
         grads = F.conv2d(F.pad(pair, (2, 2, 2, 2), mode="replicate"), self.kernel, stride=CELL)
         # From here on every pixel of a cell is a channel, and sums over a cell are sums over channels.
-        ix, iy, it = grads.split(CELL**2, 1)  # each (B, 16, h, w)
-        shade, change = F.conv2d(torch.cat([reference, difference], 1), self.place, stride=CELL).split(CELL**2, 1)
+        ix, iy, it = (grads[:, k : k + CELL**2] for k in range(0, 3 * CELL**2, CELL**2))  # each (B, 16, h, w)
+        places = F.conv2d(torch.cat([reference, difference], 1), self.place, stride=CELL)
+        shade, change = places[:, : CELL**2], places[:, CELL**2 :]
         products = (ix * ix, ix * iy, iy * iy, ix * it, iy * it, it * it)
         moments = torch.cat([product.mean(1, keepdim=True) for product in products], 1)
         means = torch.cat([plane.mean(1, keepdim=True) for plane in (ix, iy, it)], 1)
