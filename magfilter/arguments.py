@@ -7,10 +7,22 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["CHOOSING", "TARGETING", "choosing_options", "pairs", "seconds", "targeting_options"]
+from magfilter.compare import COMPARISONS
+
+__all__ = [
+    "CHOOSING",
+    "SHOWING",
+    "TARGETING",
+    "choosing_options",
+    "pairs",
+    "seconds",
+    "showing_options",
+    "targeting_options",
+]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
 CHOOSING = ("band", "notch", "fps", "detrend", "max_shift")
+SHOWING = ("compare", "show_flow")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -123,5 +135,28 @@ _CHOOSING_OPTIONS = (
 def choosing_options(command: Command) -> Command:
     """Give a command the options that say which part of the motion to magnify."""
     for option in reversed(_CHOOSING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SHOWING_OPTIONS = (
+    click.option(
+        "--compare",
+        type=click.Choice(COMPARISONS),
+        help="Write the input too, labelled: beside the output, above it, or the left half of the one and the right "
+        "half of the other.",
+    ),
+    click.option(
+        "--flow",
+        "show_flow",
+        is_flag=True,
+        help="Draw the measured motion over the output, as arrows; of --band, --notch and --detrend what they leave.",
+    ),
+)
+
+
+def showing_options(command: Command) -> Command:
+    """Give a command the options that say what to show besides the output."""
+    for option in reversed(_SHOWING_OPTIONS):
         command = option(command)
     return command

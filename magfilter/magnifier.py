@@ -151,6 +151,20 @@ class Magnifier:
         """Flow of the last pushed frame, (2, h, w) in px of the full picture, or None where there is none."""
         self.references = 0
         """References taken so far."""
+        self._watched = False
+
+    def watch(self) -> None:
+        """Measure every frame's motion from now on, also where alpha is 1 and none is magnified.
+
+        Raises:
+            OptionError: the model paints frames and measures no motion.
+        """
+        if self.engine.model.descriptor.output == "frame":
+            raise OptionError(
+                f"model {self.engine.model.descriptor.name} measures no motion that could be shown; "
+                f"leave --flow out, or use --model {DEFAULT_MODEL}"
+            )
+        self._watched = True
 
     def _count_passes(self) -> int:
         """Passes of alpha^(1/n) that keep each within what the network was trained for (paper §4.1)."""
@@ -236,7 +250,7 @@ class Magnifier:
         """
         self._check(frame)
         self.flow = None
-        if self._idle:
+        if self._idle and not self._watched:
             return Measured(frame)
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
@@ -250,7 +264,7 @@ class Magnifier:
             return Measured(frame)
         if self.policy.kind == "previous":
             self._take(seen, frame, number)
-        if gain is not None and (gain == 1).all():
+        if gain is not None and (gain == 1).all() and not self._watched:
             return Measured(frame)  # a mask that is empty just now
         if self.engine.model.descriptor.output == "frame":
             step = self.alpha ** (1 / self.passes)
@@ -268,7 +282,7 @@ class Magnifier:
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
         frame, flow, gain, part = measured
-        if flow is None:
+        if flow is None or np.all((self.alpha if gain is None else gain) == 1):
             return frame
         stride = self._stride(frame)
         field = magnified_displacement(flow, self.alpha if gain is None else gain, stride, part, self.max_shift)
