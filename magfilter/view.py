@@ -57,7 +57,7 @@ class View:
         if self._overlay is not None:
             motion = measured.flow if measured.part is None else measured.part
             stride = 1 if motion is None else -(-frame.width // motion.shape[2])  # the grid covers the picture
-            self._overlay.draw(after.planes, after, motion, stride, ("bottom", side))
+            self._overlay.draw(after.planes, frame, motion, stride, ("bottom", side))
         if self._composer is None:
             return after
         before = frame.replace(planes=tuple(plane.copy() for plane in frame.planes))
