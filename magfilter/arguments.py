@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,9 @@ __all__ = [
     "SHOWING",
     "TARGETING",
     "choosing_options",
+    "line",
     "pairs",
+    "scale",
     "seconds",
     "showing_options",
     "targeting_options",
@@ -48,6 +51,28 @@ def pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> 
             raise click.BadParameter(f"{value!r} is not KEY=VALUE (for example tune=film)", param=param)
         out.append((key, rest))
     return tuple(out)
+
+
+def line(_: click.Context, __: click.Parameter, text: str) -> tuple[float, float, float, float]:
+    """A line as X0,Y0,X1,Y1."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        x0 = y0 = x1 = y1 = math.nan
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise click.BadParameter(f"{text!r} is not X0,Y0,X1,Y1 in px, such as 320,40,320,200")
+    return x0, y0, x1, y1
+
+
+def scale(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int]:
+    """How often a pixel is repeated in time and along a line: T or T,L."""
+    try:
+        factors = [int(part) for part in text.split(",")]
+    except ValueError:
+        factors = []
+    if len(factors) not in (1, 2) or min(factors) < 1:
+        raise click.BadParameter(f"{text!r} is not T or T,L in whole numbers of 1 or more, such as 2 or 4,2")
+    return factors[0], factors[-1]
 
 
 _TARGETING_OPTIONS = (

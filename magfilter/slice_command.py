@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ import click
 import numpy as np
 
 from magfilter._version import __version__
-from magfilter.arguments import CHOOSING, choosing_options, seconds
+from magfilter.arguments import CHOOSING, choosing_options, line, scale, seconds
 from magfilter.command import internal_error, run_command
 from magfilter.errors import MagfilterError, OptionError
 from magfilter.magnifier import Magnifier
@@ -26,7 +25,7 @@ from magfilter.media.target import check_target
 from magfilter.models import DEFAULT_MODEL
 from magfilter.pipeline import Progress
 from magfilter.progress import ProgressPrinter
-from magfilter.slices import Line, Picture, Sampler, enlarged, sheet
+from magfilter.slices import Picture, Sampler, enlarged, sheet
 from magfilter.stages import patiently
 
 __all__ = ["main"]
@@ -40,32 +39,12 @@ Examples
 """
 
 
-def _line(_: click.Context, __: click.Parameter, text: str) -> Line:
-    try:
-        x0, y0, x1, y1 = (float(part) for part in text.split(","))
-    except ValueError:
-        x0 = y0 = x1 = y1 = math.nan
-    if not all(map(math.isfinite, (x0, y0, x1, y1))):
-        raise click.BadParameter(f"{text!r} is not X0,Y0,X1,Y1 in px, such as 320,40,320,200")
-    return x0, y0, x1, y1
-
-
-def _scale(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int]:
-    try:
-        factors = [int(part) for part in text.split(",")]
-    except ValueError:
-        factors = []
-    if len(factors) not in (1, 2) or min(factors) < 1:
-        raise click.BadParameter(f"{text!r} is not T or T,L in whole numbers of 1 or more, such as 2 or 4,2")
-    return factors[0], factors[-1]
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
 @click.argument("clip")
 @click.option(
     "--line",
     required=True,
-    callback=_line,
+    callback=line,
     metavar="X0,Y0,X1,Y1",
     help="From one point to another, px of the picture as a player shows it, from the top left.",
 )
@@ -82,7 +61,7 @@ def _scale(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int]:
 @click.option("-t", "--duration", type=seconds, metavar="TIME", help="Show this much: seconds, or [HH:]MM:SS.")
 @click.option("--frames", type=click.IntRange(1), help="Show this many frames; all by default.")
 @click.option(
-    "--scale", default="1", callback=_scale, metavar="T[,L]", help="Show a pixel so often in time, along the line."
+    "--scale", default="1", callback=scale, metavar="T[,L]", help="Show a pixel so often in time, along the line."
 )
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
 @click.option("-y", "overwrite", is_flag=True, help="Replace the picture if it exists.")
