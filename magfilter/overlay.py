@@ -28,6 +28,7 @@ Field = NDArray[np.float32]
 Numbers = NDArray[np.intp]
 
 ACROSS = 28  # arrows along the longer side of the picture
+CLOSEST = 16  # px between arrows; of a small picture there are fewer
 LONGEST = 1.3  # cells; the arrow of full scale
 FLOOR = 0.005  # px per px between points of the flow; a slower arrow is not drawn
 FAINT = 0.08  # of the scale; nor is one too short to tell which way it points
@@ -44,6 +45,11 @@ def scale_for(motion: float) -> float:
         return SMALLEST
     unit = 10.0 ** math.floor(math.log10(motion) + 1e-9)
     return next(float(f"{step * unit:g}") for step in (1, 2, 5, 10) if step * unit >= motion * (1 - 1e-6))
+
+
+def _cell(height: int, width: int) -> float:
+    """px from arrow to arrow, about."""
+    return max(CLOSEST, max(height, width) / ACROSS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class ArrowGrid:
     @property
     def edges(self) -> tuple[Numbers, Numbers]:
         """Points of the flow at which cells begin and the last one ends: of rows, of columns."""
-        size = max(1, round(max(self.height, self.width) / ACROSS / self.stride))
+        size = max(1, round(_cell(self.height, self.width) / self.stride))
         counts = [max(1, length // size) for length in self.shape]
         spans = [
             (length - count * min(size, length)) // 2 + min(size, length) * np.arange(count + 1)
@@ -150,14 +156,14 @@ class FlowOverlay:
             stride: px of the picture per point of the flow.
             corner: of the shown picture, for the key.
         """
-        cell = max(frame.height, frame.width) / ACROSS
+        longest = LONGEST * _cell(frame.height, frame.width)
         pen = max(0.8, min(frame.height, frame.width) / 540)
         if flow is not None:
-            self._draw_arrows(planes, frame, flow, stride, LONGEST * cell, pen)
+            self._draw_arrows(planes, frame, flow, stride, longest, pen)
         elif not self.steady:
             self.scale = SMALLEST
         text = f"{self.scale:g} px" + (f" {self.note}" if self.note else "")
-        draw_label(planes, frame, self.orientation, text, corner, self._key(frame, LONGEST * cell, pen))
+        draw_label(planes, frame, self.orientation, text, corner, self._key(frame, longest, pen))
 
     def _draw_arrows(
         self, planes: tuple[Plane, ...], frame: Frame, flow: Field, stride: int, longest: float, pen: float

@@ -16,12 +16,13 @@ from magfilter import EncodeOptions, Frame, MagnifyOptions, OptionError, VideoRe
 from magfilter.cli import main
 from magfilter.compare import COMPARISONS, Composer
 from magfilter.label import text_scale
-from magfilter.magnifier import Magnifier, Measured
+from magfilter.magnifier import Measured
 from magfilter.media.frame import Colour, PixelLayout
 from magfilter.media.orientation import Orientation
 from magfilter.media.probe import side_data
 from magfilter.media.text import render_text
 from magfilter.paint import WHITE, ink, paint
+from magfilter.reference import ReferencePolicy
 from magfilter.view import View
 
 FFV1 = EncodeOptions(codec="ffv1")
@@ -41,6 +42,36 @@ def clip(clips: Clips, pix_fmt: str = "yuv420p", size: tuple[int, int] = (96, 80
 def below(plane: np.ndarray, full: int) -> np.ndarray:
     """The rows of a plane, as shown, that lie below the labels of a picture of `full` rows."""
     return plane[-(-LABEL * plane.shape[0] // full) + 1 :]
+
+
+class Negative:
+    """A magnifier that is quick: the first frame as it is, then negatives."""
+
+    references = 1
+    policy = ReferencePolicy()
+    engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="warp")))
+
+    def __init__(self, alpha, **_):
+        self.alpha, self.number = alpha, -1
+
+    def watch(self):
+        pass
+
+    def measure(self, frame):
+        self.number += 1
+        return Measured(frame, None if self.number == 0 else np.ones((2, 3, 3), np.float32))
+
+    def render(self, measured):
+        frame = measured.frame
+        if measured.flow is None:
+            return frame
+        return frame.replace(planes=tuple(frame.layout.dtype(frame.layout.peak) - plane for plane in frame.planes))
+
+
+@pytest.fixture(autouse=True)
+def negative(request, monkeypatch):
+    if "run" not in request.fixturenames:
+        monkeypatch.setattr("magfilter.pipeline.Magnifier", Negative)
 
 
 # ---- where samples go
@@ -100,8 +131,8 @@ def test_an_odd_turned_picture_keeps_its_chroma_where_it_belongs(clips, tmp_path
     for plane, joined in zip(before.planes, both.planes, strict=True):
         half = joined.shape[1] // 2
         rows = slice(0, plane.shape[0] * (80 - LABEL) // 80 - 1)  # labels are at the bottom as it is stored
-        for start in (0, half):
-            assert np.array_equal(joined[rows, start : start + plane.shape[1]], plane[rows])
+        for start, expected in ((0, 255 - plane), (half, plane)):
+            assert np.array_equal(joined[rows, start : start + plane.shape[1]], expected[rows])
 
 
 def test_split_has_a_line_that_shows_on_any_ground():
@@ -241,7 +272,7 @@ def test_a_picture_moved_into_view_stays_there(tmp_path):
 
 def test_the_input_half_is_the_input_of_a_network_that_paints_frames(clips, tmp_path, monkeypatch):
     source = clip(clips, "gray")
-    monkeypatch.setattr(Magnifier, "measure", lambda self, f: Measured(f.replace(planes=(f.planes[0] // 2,))))
+    monkeypatch.setattr(Negative, "measure", lambda self, f: Measured(f.replace(planes=(f.planes[0] // 2,))))
     magnify_video(source, tmp_path / "both.mkv", compare="side", encode=FFV1)
     before, both = frames(source)[1].planes[0], frames(tmp_path / "both.mkv")[1].planes[0]
     assert np.array_equal(both[LABEL:], np.hstack([before, before // 2])[LABEL:])
