@@ -254,8 +254,7 @@ class Job:
             comment=provenance(self.magnifier, " ".join(filter(None, (o.choosing, o.targeting, o.showing)))),
             exclude=o.exclude,
             dry=self.dry,
-            size=self.view.size if self.view else None,
-            colour=self.view.colour if self.view else None,
+            picture=(self.view.size, self.view.colour) if self.view else None,
         )
 
     @property
@@ -309,9 +308,8 @@ class Job:
                 if isinstance(item, tuple):
                     begun = time.perf_counter()
                     frame, found = item
-                    item = magnifier.render(found)
-                    if view:
-                        item = view(frame, found, item, magnifier.alpha)
+                    shown = magnifier.render(found)
+                    item = view(frame, found, shown, magnifier.alpha) if view else shown
                     spent["render"] += time.perf_counter() - begun
                 if not magnified.put(item):
                     return

@@ -40,8 +40,7 @@ class VideoWriter:
         overwrite: whether an existing file may be replaced.
         comment: provenance to add to the file's comment tag.
         exclude: stream types to leave out ("audio", "subtitle", "data", "attachment").
-        size: (width, height) of the frames, if other than the input's.
-        colour: their tags, if other than the input's.
+        picture: (width, height) of the frames and their colour tags, if other than the input's.
         dry: only plan: nothing on disk is touched, the target may exist, and nothing can be written.
 
     Attributes:
@@ -64,8 +63,7 @@ class VideoWriter:
         overwrite: bool = False,
         comment: str | None = None,
         exclude: Collection[str] = (),
-        size: tuple[int, int] | None = None,
-        colour: Colour | None = None,
+        picture: tuple[tuple[int, int], Colour] | None = None,
         dry: bool = False,
     ) -> None:
         self.name = os.fspath(target)
@@ -77,7 +75,8 @@ class VideoWriter:
         self._part: PartFile | None = None
         info = reader.info
         pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
-        self.plan = self._make_plan(info.layout, size or (info.width, info.height), colour or info.colour, pipe)
+        size, colour = picture or ((info.width, info.height), info.colour)
+        self.plan = self._make_plan(info.layout, size, colour, pipe)
         copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
         self._kept = copies.kept
         self.warnings = [*self.plan.warnings, *copies.warnings]
