@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["CHOOSING", "TARGETING", "choosing_options", "pairs", "seconds", "targeting_options"]
+from magfilter.compare import COMPARISONS
+
+__all__ = [
+    "CHOOSING",
+    "SHOWING",
+    "TARGETING",
+    "choosing_options",
+    "line",
+    "pairs",
+    "scale",
+    "seconds",
+    "showing_options",
+    "targeting_options",
+]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
 CHOOSING = ("band", "notch", "fps", "detrend", "max_shift", "alpha_end", "alpha_keys")
+SHOWING = ("compare", "show_flow")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -48,6 +63,28 @@ def keyframes(_: click.Context, param: click.Parameter, values: tuple[str, ...])
         except ValueError:
             raise click.BadParameter(f"{value!r} is not TIME=ALPHA (for example 2.5=20)", param=param) from None
     return tuple(out)
+
+
+def line(_: click.Context, __: click.Parameter, text: str) -> tuple[float, float, float, float]:
+    """A line as X0,Y0,X1,Y1."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        x0 = y0 = x1 = y1 = math.nan
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise click.BadParameter(f"{text!r} is not X0,Y0,X1,Y1 in px, such as 320,40,320,200")
+    return x0, y0, x1, y1
+
+
+def scale(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int]:
+    """How often a pixel is repeated in time and along a line: T or T,L."""
+    try:
+        factors = [int(part) for part in text.split(",")]
+    except ValueError:
+        factors = []
+    if len(factors) not in (1, 2) or min(factors) < 1:
+        raise click.BadParameter(f"{text!r} is not T or T,L in whole numbers of 1 or more, such as 2 or 4,2")
+    return factors[0], factors[-1]
 
 
 _TARGETING_OPTIONS = (
@@ -149,5 +186,28 @@ _CHOOSING_OPTIONS = (
 def choosing_options(command: Command) -> Command:
     """Give a command the options that say which part of the motion to magnify."""
     for option in reversed(_CHOOSING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SHOWING_OPTIONS = (
+    click.option(
+        "--compare",
+        type=click.Choice(COMPARISONS),
+        help="Write the input too, labelled: beside the output, above it, or the left half of the one and the right "
+        "half of the other.",
+    ),
+    click.option(
+        "--flow",
+        "show_flow",
+        is_flag=True,
+        help="Draw the measured motion over the output, as arrows; of --band, --notch and --detrend what they leave.",
+    ),
+)
+
+
+def showing_options(command: Command) -> Command:
+    """Give a command the options that say what to show besides the output."""
+    for option in reversed(_SHOWING_OPTIONS):
         command = option(command)
     return command

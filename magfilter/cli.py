@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -16,9 +15,19 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.adaptation import ADAPT_MINUTES, Interrupted, adapted_model
-from magfilter.arguments import CHOOSING, TARGETING, choosing_options, pairs, seconds, targeting_options
+from magfilter.adaptation import ADAPT_MINUTES, adapted_model
+from magfilter.arguments import (
+    CHOOSING,
+    SHOWING,
+    TARGETING,
+    choosing_options,
+    pairs,
+    seconds,
+    showing_options,
+    targeting_options,
+)
 from magfilter.backends import BACKENDS
+from magfilter.command import EXIT_INTERRUPTED, internal_error, pipe_closed, run_command
 from magfilter.errors import CorruptInput, MagfilterError, OptionError
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
@@ -29,11 +38,9 @@ from magfilter.models import DEFAULT_MODEL, shipped_models
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import THREAD_PREFIX, Stopped
+from magfilter.stages import Stopped
 
 __all__ = ["main"]
-
-EXIT_INTERRUPTED = 130
 
 EPILOG = """
 \b
@@ -50,6 +57,7 @@ Examples
   magfilter in.mov out.mkv -a 20 -c:v ffv1
   magfilter in.mp4 out.mp4 -a 20 --mask cat.png --mask-grow 8
   magfilter in.mp4 out.mp4 -a 50 --band 8:12 --detrend
+  magfilter in.mp4 out.mp4 --compare side --flow
   ffmpeg -i in.mp4 -f nut -c:v rawvideo - | magfilter - - -f nut | ffplay -
 """
 
@@ -70,6 +78,7 @@ Examples
 )
 @targeting_options
 @choosing_options
+@showing_options
 @click.option(
     "--reference",
     default="first",
@@ -177,7 +186,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         reanchor=o["reanchor"],
         cross_fade=o["cross_fade"],
         proxy=o["proxy"],
-        **{key: o[key] for key in (*TARGETING, *CHOOSING)},
+        **{key: o[key] for key in (*TARGETING, *CHOOSING, *SHOWING)},
         start=o["start"],
         duration=o["duration"],
         encode=EncodeOptions(
@@ -219,14 +228,13 @@ def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[s
         printer.finish(report)
     except BrokenPipeError:
         # Ctrl-C reaches a whole pipeline: the reader may be gone before we are.
-        raise SystemExit(EXIT_INTERRUPTED if stop.is_set() else _pipe_closed()) from None
+        raise SystemExit(EXIT_INTERRUPTED if stop.is_set() else pipe_closed()) from None
     except (MagfilterError, MemoryError):
         raise
     except Exception as error:
         if o["verbose"]:
             traceback.print_exc()
-        kind = type(error).__name__
-        raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
+        raise internal_error(error) from None
     finally:
         printer.clear()
     if report.interrupted:
@@ -292,62 +300,9 @@ def _signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Itera
             signal.signal(number, handler)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _pipe_closed() -> int:
-    """Whoever read our output has gone; as ffmpeg and grep do, end without a word."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-def _open_missing_streams() -> None:
-    """Fill in standard streams that were closed (2>&-): the output must not be opened in their place."""
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
-        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)
-
-
-def _run(arguments: list[str] | None) -> int:
-    try:
-        command.main(arguments, prog_name="magfilter", standalone_mode=False)
-        sys.stdout.flush()
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except click.ClickException as error:
-        text = " ".join(error.format_message().split()).removesuffix(".")
-        click.echo(f"magfilter: {text}; see magfilter --help", err=True)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt, Interrupted):
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return _pipe_closed()
-    except MagfilterError as error:
-        click.echo(f"magfilter: {_one_line(error)}", err=True)
-        return error.exit_code
-    except MemoryError:
-        click.echo("magfilter: out of memory; try --proxy 0.5, or fewer --threads", err=True)
-        return 1
-    return 0
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the console script: runs the command and turns errors into exit codes."""
-    logging.getLogger("libav").setLevel(logging.CRITICAL)
-    _open_missing_streams()
-    code = _run(arguments)
-    left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
-    if left and arguments is None:
-        # A thread blocked on a pipe would outlive the interpreter's clean-up, and crash in it if the pipe moved.
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-    raise SystemExit(code)
+    run_command(command, "magfilter", arguments)
 
 
 if __name__ == "__main__":

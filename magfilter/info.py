@@ -50,7 +50,11 @@ def describe_job(job: Job) -> str:
     writer = job.writer
     if writer is not None:
         name = "stdout" if job.to_pipe else writer.name
-        lines.append(f"output   {name}: {writer.format}, {writer.plan.codec} {writer.plan.pix_fmt}")
+        width, height = writer.plan.size
+        lines.append(
+            f"output   {name}: {writer.format}, {writer.plan.codec} {writer.plan.pix_fmt}, {width}x{height}"
+            + (f", {options.showing}" if options.showing else "")
+        )
         notes = []
         if job.dry:  # otherwise they are said by whoever runs the job
             notes += job.warnings

@@ -173,6 +173,20 @@ class Magnifier:
         """Flow of the last pushed frame, (2, h, w) in px of the full picture, or None where there is none."""
         self.references = 0
         """References taken so far."""
+        self._watched = False
+
+    def watch(self) -> None:
+        """Measure every frame's motion from now on, also where alpha is 1 and none is magnified.
+
+        Raises:
+            OptionError: the model paints frames and measures no motion.
+        """
+        if self.engine.model.descriptor.output == "frame":
+            raise OptionError(
+                f"model {self.engine.model.descriptor.name} measures no motion that could be shown; "
+                f"leave --flow out, or use --model {DEFAULT_MODEL}"
+            )
+        self._watched = True
 
     def _refuse(self, mapped: bool) -> None:
         """Networks that paint frames measure no motion, and take one alpha."""
@@ -280,7 +294,7 @@ class Magnifier:
         """
         self._check(frame)
         self.flow = None
-        if self._same and self.ramp is None:
+        if self._same and self.ramp is None and not self._watched:
             return Measured(frame)
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
@@ -301,7 +315,7 @@ class Magnifier:
             return Measured(frame, alpha=alpha)
         if self.policy.kind == "previous":
             self._take(seen, frame, number)
-        if gain is not None and (gain == 1).all():  # a mask that is empty just now
+        if gain is not None and (gain == 1).all() and not self._watched:  # a mask that is empty just now
             if due:
                 self._take(seen, frame, number)
             return Measured(frame, alpha=alpha)
@@ -353,10 +367,10 @@ class Magnifier:
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
         frame, flow, gain, part, alpha = measured
-        if flow is None:
+        factor = gain if gain is not None else self.alpha if alpha is None else alpha
+        if flow is None or np.all(np.asarray(factor) == 1):
             return frame
         stride = self._stride(frame)
-        factor = gain if gain is not None else self.alpha if alpha is None else alpha
         field = magnified_displacement(flow, factor, stride, part, self.max_shift)
         if not field.any():
             return frame

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from magfilter.backends import BACKENDS
+from magfilter.compare import COMPARISONS
 from magfilter.errors import OptionError
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.masks import Region
@@ -52,6 +53,9 @@ class MagnifyOptions:
         notch: such bands that are not magnified; also a single one.
         fps: the true frames a second, for band and notch; None for what the input says.
         detrend, max_shift: see `magfilter.Magnifier`.
+        compare: write the input beside the output ("side"), above it ("stack"), or the left half of the one and
+            the right half of the other ("split"), labelled; None for the output alone.
+        show_flow: draw the measured motion over the output, or the part of it that is magnified.
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
@@ -88,6 +92,8 @@ class MagnifyOptions:
     fps: float | None = None
     detrend: bool = False
     max_shift: float | None = None
+    compare: str | None = None
+    show_flow: bool = False
     start: float | None = None
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -120,6 +126,8 @@ class MagnifyOptions:
         if not isinstance(self.reference, str):
             raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
         parse_reach(self.reanchor, ReferencePolicy.parse(self.reference))
+        if self.compare is not None and self.compare not in COMPARISONS:
+            raise OptionError(f"compare must be one of {', '.join(COMPARISONS)}; got {self.compare!r}")
         self._check_targets()
         self._check_motion()
         unknown = frozenset(self.exclude) - STREAM_TYPES
@@ -185,6 +193,12 @@ class MagnifyOptions:
         parts += [f"notch={low:g}:{high:g}" for low, high in parse_bands(self.notch)]
         parts += [f"{key}={value:g}" for key in ("fps", "max_shift") if (value := getattr(self, key)) is not None]
         return " ".join([*parts, *(["detrend"] if self.detrend else [])])
+
+    @property
+    def showing(self) -> str:
+        """What is shown besides the output, as key=value; empty if nothing is."""
+        parts = [f"compare={self.compare}"] if self.compare else []
+        return " ".join([*parts, *(["flow"] if self.show_flow else [])])
 
     def _check_motion(self) -> None:
         band, notch = None if self.band is None else parse_band(self.band), parse_bands(self.notch)

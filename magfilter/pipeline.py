@@ -21,7 +21,7 @@ from typing import Any
 
 from magfilter._version import __version__
 from magfilter.errors import CorruptInput, OptionError
-from magfilter.magnifier import Magnifier, Measured
+from magfilter.magnifier import Magnifier
 from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
 from magfilter.media.encoders import check_names
 from magfilter.media.source import is_pipe
@@ -29,6 +29,7 @@ from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
 from magfilter.stages import POLL, Lane, Stopped, patiently, start_stage
 from magfilter.targets import Targets
+from magfilter.view import View
 
 __all__ = ["Job", "Progress", "Report", "magnify_video"]
 
@@ -138,6 +139,7 @@ class Job:
     Attributes:
         reader, magnifier, writer: ready to run; writer is None without a target.
         targets: what is magnified, or None if it is the whole picture.
+        view: makes what is written of input and output, or None if it is the output alone.
         report: what `run` did so far; also there when it raises CorruptInput.
 
     Raises:
@@ -186,6 +188,8 @@ class Job:
             detrend=options.detrend,
             max_shift=options.max_shift,
         )
+        if options.show_flow:
+            self.magnifier.watch()
         # Frame 0 is what the magnifier takes for its reference anyway, pipe or not.
         far = self.magnifier.policy.kind == "frame" and self.magnifier.policy.number > 0
         if far and self._is_live():
@@ -208,6 +212,7 @@ class Job:
                 patiently(lambda: self._aim(reference), self.stop)
             if far and not dry:
                 self.magnifier.set_reference(reference)
+            self.view = View(options, self.reader.info) if options.showing else None
             self.writer = None if name is None else self._make_writer(name, encoder)
         except BaseException:
             self.reader.close()
@@ -255,9 +260,10 @@ class Job:
             self.reader,
             replace(o.encode, threads=o.encode.threads or threads),
             overwrite=o.overwrite,
-            comment=provenance(self.magnifier, f"{o.choosing} {o.targeting}"),
+            comment=provenance(self.magnifier, " ".join(filter(None, (o.choosing, o.targeting, o.showing)))),
             exclude=o.exclude,
             dry=self.dry,
+            picture=(self.view.size, self.view.colour) if self.view else None,
         )
 
     @property
@@ -274,7 +280,7 @@ class Job:
             progress: called after every written frame, in the calling thread.
         """
         reader, magnifier, writer, report, stop = self.reader, self.magnifier, self.writer, self.report, self.stop
-        targets = self.targets
+        targets, view = self.targets, self.view
         if writer is None or self.dry:
             raise ValueError("this job is only to be looked at; open one with a target and without dry")
         gone = threading.Event()  # a stage failed: everyone leaves
@@ -301,16 +307,22 @@ class Job:
                     begun = time.perf_counter()
                     if targets:
                         targets.follow(next(number))
-                    item = magnifier.measure(item)
+                    item = item, magnifier.measure(item)
                     spent["measure"] += time.perf_counter() - begun
                 if not measured.put(item):
                     return
 
         def render() -> None:
             for item in measured:
-                if isinstance(item, Measured):
+                if isinstance(item, tuple):
                     begun = time.perf_counter()
-                    item = magnifier.render(item)
+                    frame, found = item
+                    shown = magnifier.render(found)
+                    item = (
+                        view(frame, found, shown, magnifier.alpha if found.alpha is None else found.alpha)
+                        if view
+                        else shown
+                    )
                     spent["render"] += time.perf_counter() - begun
                 if not magnified.put(item):
                     return

@@ -35,7 +35,7 @@ def main() -> None:
       ablate   what each part of the training is worth
       evaluate measure networks, baselines and other programs on the paper's questions and on ours
       gallery  stills with close-ups, flow plots and x-t slices of the evaluation's clips
-      slice    one line of a clip over time, as a picture, beside the same line magnified
+      slice    one line of a clip over time, and magnified by each method (the filter's own: magfilter-slice)
 
     \b
     What comes after lies next door:

@@ -157,8 +157,11 @@ class Packer:
             carrier: the frame it was decoded from; its captions are kept.
         """
         if carrier is not None and carrier.format.name == self._layout.name:
-            carrier.make_writable()
-            packed = carrier
+            if (carrier.width, carrier.height) == (frame.width, frame.height):
+                carrier.make_writable()
+                packed = carrier
+            else:
+                packed = carrier.reformat(width=frame.width, height=frame.height)  # a new one with its captions
         else:
             packed = allocate(
                 frame.width, frame.height, self._pix_fmt if self._same_range(frame) else self._layout.name

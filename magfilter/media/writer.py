@@ -16,7 +16,7 @@ from av.container import Flags
 from ..errors import OutputError
 from . import streams
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
-from .frame import Frame
+from .frame import Colour, Frame
 from .pixels import Packer
 from .reader import CopiedPacket, FrameExtra, VideoReader
 from .source import TAG_ERRORS
@@ -40,6 +40,7 @@ class VideoWriter:
         overwrite: whether an existing file may be replaced.
         comment: provenance to add to the file's comment tag.
         exclude: stream types to leave out ("audio", "subtitle", "data", "attachment").
+        picture: (width, height) of the frames and their colour tags, if other than the input's.
         dry: only plan: nothing on disk is touched, the target may exist, and nothing can be written.
 
     Attributes:
@@ -62,6 +63,7 @@ class VideoWriter:
         overwrite: bool = False,
         comment: str | None = None,
         exclude: Collection[str] = (),
+        picture: tuple[tuple[int, int], Colour] | None = None,
         dry: bool = False,
     ) -> None:
         self.name = os.fspath(target)
@@ -73,7 +75,8 @@ class VideoWriter:
         self._part: PartFile | None = None
         info = reader.info
         pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
-        self.plan = self._make_plan(info.layout, (info.width, info.height), info.colour, pipe)
+        size, colour = picture or ((info.width, info.height), info.colour)
+        self.plan = self._make_plan(info.layout, size, colour, pipe)
         copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
         self._kept = copies.kept
         self.warnings = [*self.plan.warnings, *copies.warnings]
@@ -240,9 +243,16 @@ class VideoWriter:
                 if reader.info.sar:
                     context.sample_aspect_ratio = reader.info.sar
                 if reader.info.display_matrix:
-                    self._stream.set_display_matrix(reader.info.display_matrix)
+                    self._stream.set_display_matrix(self._display_matrix(reader.info.display_matrix))
                 streams.copy_video_tags(stream, self._stream)
         streams.copy_container_tags(reader.container, self._output, self._comment)
+
+    def _display_matrix(self, matrix: tuple[int, ...]) -> tuple[int, ...]:
+        """The input's. Its last row moves the turned picture into view, by the picture's size."""
+        info, (width, height) = self._reader.info, self.plan.size
+        wide, high = (height, width) if matrix[0] == matrix[4] == 0 else (width, height)
+        was_wide, was_high = (info.height, info.width) if matrix[0] == matrix[4] == 0 else (info.width, info.height)
+        return (*matrix[:6], matrix[6] * wide // was_wide, matrix[7] * high // was_high, matrix[8])
 
     def _container_options(self, frame: Frame) -> dict[str, str]:
         options: dict[str, str] = {}

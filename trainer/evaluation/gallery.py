@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from magfilter.errors import MagfilterError
+
 from .command import METHODS
 
 __all__ = ["CLIPS", "STILLS", "gallery"]
@@ -82,7 +84,7 @@ def _slices(clip: Clip, root: Path, methods: Mapping[str, Callable[..., Picture]
     """The line over time: of the input, and of what each method makes of the clip against its first frame."""
     from . import figures
     from .pairs import read_image, read_video
-    from .slices import magnified, slice_of
+    from .slices import method_slices
 
     path = root / "clips" / clip.path
     if path.is_dir():
@@ -93,10 +95,8 @@ def _slices(clip: Clip, root: Path, methods: Mapping[str, Callable[..., Picture]
     (left, top, right, bottom), line = _around(clip.line, *frames[0].shape[:2])
     frames = [np.ascontiguousarray(frame[top:bottom, left:right]) for frame in frames]
     longer = max(2, round(600 / len(frames)))  # a frame is repeated, so that a short clip is seen at all
-    columns = {"input": slice_of(frames, line, clip.path)}
-    for name, magnify in methods.items():
-        if name != "copy":
-            columns[f"{name} × {clip.alpha:g}"] = slice_of(magnified(frames, magnify, clip.alpha), line, clip.path)
+    shown = {name: magnify for name, magnify in methods.items() if name != "copy"}
+    columns = method_slices(lambda: frames, line, shown, clip.alpha, clip.path)
     return figures.slices({name: np.repeat(part, longer, 1) for name, part in columns.items()})
 
 
@@ -129,5 +129,5 @@ def gallery(methods: tuple[str, ...], out: Path, only: tuple[str, ...]) -> None:
             if (not only or name in only) and not file.exists():
                 figures.save(_slices(clip, EVAL_ROOT, named), file, 1200, COLOURS)
                 click.echo(file)
-    except (ValueError, OSError, KeyError) as error:
+    except (MagfilterError, ValueError, OSError, KeyError) as error:
         raise click.ClickException(str(error)) from None

@@ -1,0 +1,92 @@
+"""What every console command of the package does alike: errors into one line and an exit code, streams, Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from magfilter.adaptation import Interrupted
+from magfilter.errors import MagfilterError
+from magfilter.stages import THREAD_PREFIX
+
+__all__ = ["EXIT_INTERRUPTED", "internal_error", "pipe_closed", "run_command"]
+
+EXIT_INTERRUPTED = 130
+
+
+def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run a command as a console script and end the process.
+
+    Whatever a user can meet becomes one line on stderr, "NAME: cause; fix", and the exit code of its error.
+
+    Args:
+        command: a click command of its own `help_option_names`.
+        name: of the program, for its messages.
+        arguments: instead of the process's own.
+    """
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    _open_missing_streams()
+    code = _run(command, name, arguments)
+    left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
+    if left and arguments is None:
+        # A thread blocked on a pipe would outlive the interpreter's clean-up, and crash in it if the pipe moved.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
+def internal_error(error: BaseException) -> MagfilterError:
+    """What a user is told of a bug."""
+    kind = type(error).__name__
+    return MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it")
+
+
+def pipe_closed() -> int:
+    """Whoever read our output has gone; as ffmpeg and grep do, end without a word. Returns the exit code."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
+    try:
+        command.main(arguments, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        text = " ".join(error.format_message().split()).removesuffix(".")
+        click.echo(f"{name}: {text}; see {name} --help", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt, Interrupted):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return pipe_closed()
+    except MagfilterError as error:
+        click.echo(f"{name}: {_one_line(error)}", err=True)
+        return error.exit_code
+    except MemoryError:
+        click.echo(f"{name}: out of memory; try --proxy 0.5, or fewer --threads", err=True)
+        return 1
+    return 0
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _open_missing_streams() -> None:
+    """Fill in standard streams that were closed (2>&-): the output must not be opened in their place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)

@@ -1,0 +1,81 @@
+"""How a player turns the stored picture before it shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .probe import MediaInfo
+
+__all__ = ["Orientation"]
+
+_ONE = 1 << 16  # the display matrix counts in 65536ths
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Quarter turns and mirroring, from the display matrix.
+
+    The shown picture is the stored one, transposed if `transposed`; then its columns reversed if
+    `flip_x`, its rows if `flip_y`.
+    """
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @staticmethod
+    def of(info: MediaInfo) -> Orientation:
+        """The input's; turns by other angles than quarters count as none, as for masks."""
+        if info.display_matrix is None:
+            return Orientation()
+        a, b, _, c, d = info.display_matrix[:5]  # (p, q) is shown at (a·p + c·q, b·p + d·q)
+        a, b, c, d = (round(value / _ONE) for value in (a, b, c, d))
+        if abs(a) == abs(d) == 1 and not (b or c):
+            return Orientation(False, a < 0, d < 0)
+        if abs(b) == abs(c) == 1 and not (a or d):
+            return Orientation(True, c < 0, b < 0)
+        return Orientation()
+
+    def shown(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """The stored `plane` (rows, columns, …) as it is shown; a view."""
+        out = plane.swapaxes(0, 1) if self.transposed else plane
+        return out[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+    def stored(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """The shown `plane` (rows, columns, …) as it is stored; a view."""
+        out = plane[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return out.swapaxes(0, 1) if self.transposed else out
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) the other way: of the stored picture as shown, or of the shown as stored."""
+        return (size[1], size[0]) if self.transposed else size
+
+    def axis(self, across: bool) -> tuple[int, bool]:
+        """The stored axis that is shown `across` (else down), and whether it is shown reversed."""
+        return int(across != self.transposed), self.flip_x if across else self.flip_y
+
+    def stored_points(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], shown: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points of the shown picture, px with whole numbers at the centres, in the stored one.
+
+        Args:
+            shown: (width, height) of the shown picture.
+        """
+        x = shown[0] - 1 - x if self.flip_x else x
+        y = shown[1] - 1 - y if self.flip_y else y
+        return (y, x) if self.transposed else (x, y)
+
+    def stored_corner(self, corner: tuple[int, int], box: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int]:
+        """(x, y) of the upper left stored pixel of a box that is shown with its upper left pixel at `corner`.
+
+        Args:
+            box: (width, height) of the box as shown; shown: of the picture.
+        """
+        x = shown[0] - corner[0] - box[0] if self.flip_x else corner[0]
+        y = shown[1] - corner[1] - box[1] if self.flip_y else corner[1]
+        return (y, x) if self.transposed else (x, y)
