@@ -318,11 +318,8 @@ class Job:
                     begun = time.perf_counter()
                     frame, found = item
                     shown = magnifier.render(found)
-                    item = (
-                        view(frame, found, shown, magnifier.alpha if found.alpha is None else found.alpha)
-                        if view
-                        else shown
-                    )
+                    alpha = magnifier.alpha if found.alpha is None else found.alpha
+                    item = view(frame, found, shown, alpha) if view else shown
                     spent["render"] += time.perf_counter() - begun
                 if not magnified.put(item):
                     return
