@@ -3,7 +3,8 @@
     magfilter in.mp4 out.mp4 --alpha 10
 
 In Python, `magnify_video` does what the command does, and `Magnifier` works frame by
-frame for programs that have frames of their own. Importing magfilter imports no torch.
+frame for programs that have frames of their own. `measure_motion` says how far things move, and how
+often. Importing magfilter imports no torch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from magfilter.errors import (
     OutputError,
 )
 from magfilter.magnifier import Magnifier
+from magfilter.measure import MeasureOptions, Motion, measure_motion
 from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Progress, Report, magnify_video
@@ -32,7 +34,9 @@ __all__ = [
     "MagfilterError",
     "Magnifier",
     "MagnifyOptions",
+    "MeasureOptions",
     "ModelError",
+    "Motion",
     "OptionError",
     "OutputError",
     "Progress",
@@ -41,4 +45,5 @@ __all__ = [
     "VideoWriter",
     "__version__",
     "magnify_video",
+    "measure_motion",
 ]

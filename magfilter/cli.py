@@ -31,7 +31,7 @@ from magfilter.pipeline import Job, Report
 from magfilter.progress import ProgressPrinter
 from magfilter.stages import THREAD_PREFIX, Stopped
 
-__all__ = ["main"]
+__all__ = ["EXIT_INTERRUPTED", "main", "run_program", "stopping_signals", "told_in_a_line"]
 
 EXIT_INTERRUPTED = 130
 
@@ -197,7 +197,7 @@ def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[s
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"], verbose=o["verbose"])
     stop = threading.Event()
     try:
-        with _signals(stop, target, quiet=o["quiet"]):
+        with stopping_signals(stop, target, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
             report = _work(source, target, options, printer, stop, o)
     except Stopped:
         report = Report(interrupted=True)
@@ -205,13 +205,6 @@ def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[s
     except BrokenPipeError:
         # Ctrl-C reaches a whole pipeline: the reader may be gone before we are.
         raise SystemExit(EXIT_INTERRUPTED if stop.is_set() else _pipe_closed()) from None
-    except (MagfilterError, MemoryError):
-        raise
-    except Exception as error:
-        if o["verbose"]:
-            traceback.print_exc()
-        kind = type(error).__name__
-        raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
     finally:
         printer.clear()
     if report.interrupted:
@@ -250,7 +243,21 @@ def _format(name: str | None) -> str | None:
 
 
 @contextmanager
-def _signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Iterator[None]:
+def told_in_a_line(verbose: bool) -> Iterator[None]:
+    """What nobody foresaw becomes a MagfilterError of one line; `verbose` shows where it came from."""
+    try:
+        yield
+    except (MagfilterError, MemoryError, BrokenPipeError, Stopped):
+        raise
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        kind = type(error).__name__
+        raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
+
+
+@contextmanager
+def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Iterator[None]:
     """The first Ctrl-C ends the job with a whole file, the second at once."""
     newline = "\n" if sys.stderr.isatty() else ""
 
@@ -295,9 +302,9 @@ def _open_missing_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(program: click.Command, name: str, arguments: list[str] | None) -> int:
     try:
-        command.main(arguments, prog_name="magfilter", standalone_mode=False)
+        program.main(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as exit_:
         return int(exit_.code or 0)
@@ -305,26 +312,31 @@ def _run(arguments: list[str] | None) -> int:
         return exit_.exit_code
     except click.ClickException as error:
         text = " ".join(error.format_message().split()).removesuffix(".")
-        click.echo(f"magfilter: {text}; see magfilter --help", err=True)
+        click.echo(f"{name}: {text}; see {name} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
     except MagfilterError as error:
-        click.echo(f"magfilter: {_one_line(error)}", err=True)
+        click.echo(f"{name}: {_one_line(error)}", err=True)
         return error.exit_code
     except MemoryError:
-        click.echo("magfilter: out of memory; try --proxy 0.5, or fewer --threads", err=True)
+        click.echo(f"{name}: out of memory; try --proxy 0.5, or fewer --threads", err=True)
         return 1
     return 0
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point of the console script: runs the command and turns errors into exit codes."""
+    """Entry point of the console script."""
+    run_program(command, "magfilter", arguments)
+
+
+def run_program(program: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run a command as a program of this name, and turn errors into exit codes."""
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     _open_missing_streams()
-    code = _run(arguments)
+    code = _run(program, name, arguments)
     left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
     if left and arguments is None:
         # A thread blocked on a pipe would outlive the interpreter's clean-up, and crash in it if the pipe moved.

@@ -199,7 +199,7 @@ class _Job:
 
             patches, patterns = self._choose(survey, light, noise, regions)
             background = self._background(survey, light, noise, regions, patterns)
-            tracks = _Tracks(patches)
+            tracks = _Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
             last = None
             for number, frame in enumerate(all_frames()):
                 if not number:
@@ -340,7 +340,7 @@ class _Job:
             if before is not None:
                 region = regions[k]
                 rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
-                frozen = float(np.mean(before[rows, cols] == light[rows, cols]))
+                frozen = float(np.mean((before[rows, cols] == light[rows, cols])[tracks.parts[k]]))
             tracks.add(k, np.full(2, np.nan) if lost else vector, np.nan if lost else fit.noise, lost, frozen)
         tracks.times.append(np.nan if frame.time is None else frame.time)
         return light
@@ -429,18 +429,20 @@ class _Job:
             notes.append(f"was not found again in {lost} of {total} frames, which are left empty (NaN)")
         if frozen > FROZEN:
             notes.append(
-                f"{frozen:.0%} of its pixels do not change from frame to frame: the encoder has frozen them, and motion "
-                "below some 0.3 px is lost; use a recording with less compression"
+                f"{frozen:.0%} of its pixels do not change from frame to frame: the encoder has frozen them, and "
+                "motion below some 0.3 px is lost or too small; use a recording with less compression"
             )
-        self.warnings.extend(f"roi {region} {note}" if not note[0].isdigit() else f"roi {region}: {note}" for note in notes)
+        self.warnings.extend(
+            f"roi {region} {note}" if not note[0].isdigit() else f"roi {region}: {note}" for note in notes
+        )
         return "; ".join(notes)
 
 
 class _Tracks:
     """The numbers that are kept: a few for every frame and region."""
 
-    def __init__(self, patches: list[Patch]) -> None:
-        self.patches = patches
+    def __init__(self, patches: list[Patch], parts: list[NDArray[np.bool_]]) -> None:
+        self.patches, self.parts = patches, parts
         self.last = [np.zeros(2) for _ in patches]
         self.times = array("d")
         self._vectors = [array("d") for _ in patches]

@@ -106,9 +106,7 @@ class Background:
             far = np.hypot(*(off - basis @ motion).T)
             weights = self._weights / (1 + (far / max(LIKE, float(np.median(far)))) ** 2) ** 2
             weighted = basis * weights[:, None]
-            motion = np.linalg.solve(
-                weighted.T @ basis + 1e-9 * weights.sum() * np.eye(len(motion)), weighted.T @ off
-            )
+            motion = np.linalg.solve(weighted.T @ basis + 1e-9 * weights.sum() * np.eye(len(motion)), weighted.T @ off)
         out = np.zeros((3, 2))
         out[: len(motion)] = motion
         out[1:] /= scale

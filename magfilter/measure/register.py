@@ -28,6 +28,9 @@ TAPS = 4  # half width in px of the polynomial that reads between pixels
 SPAN = 3  # half width in px of the Gaussian
 REACH = TAPS + SPAN  # px around a patch that have a say in it
 STEPS = 12
+TILE = 32  # px; of a large patch, tiles that tell next to nothing are left out,
+PLENTY = 0.98  # as long as the rest tells this share,
+MOST_TILES = 256  # and more than so many are not needed
 SETTLED = 1e-4  # px
 LONGEST = 1.0  # px a step
 WORST = 0.1  # px; beyond such a sigma, with noise of 1/255, there is no texture
@@ -84,7 +87,7 @@ class Fit:
 
     Attributes:
         vector: (x, y) px from the reference; NaN along what the texture does not tell.
-        noise: standard deviation, of 0..1, of the pixels' noise in the difference to the reference, as if it were white.
+        noise: standard deviation, of 0..1, of the pixels' difference to the reference, as if it were white noise.
         likeness: correlation of the patch with the reference, up to 1.
     """
 
@@ -123,6 +126,7 @@ class Patch:
         larger = _sample(reference, self.top - 1, self.left - 1, (self.size[0] + 2, self.size[1] + 2), np.zeros(2))
         slopes = [(larger[1:-1, 2:] - larger[1:-1, :-2]) / 2, (larger[2:, 1:-1] - larger[:-2, 1:-1]) / 2]
         light = larger[1:-1, 1:-1]
+        weights, self._boxes = _thin_out(weights, slopes)
         share = (weights / weights.sum()).astype(np.float64)
         self._mean = float((share * light).sum())
         light = (light - self._mean).astype(np.float64)
@@ -145,8 +149,8 @@ class Patch:
         if len(told) == 1:
             self._straighten(told)
         self.axes = np.array([vector for vector, _ in told]).reshape(-1, 2)
-        self._rows = np.array([row.ravel() for _, row in told], np.float32)
-        self._light, self._share = light.astype(np.float32).ravel(), share.astype(np.float32).ravel()
+        self._rows = np.array([self._collect(row) for _, row in told], np.float32)
+        self._light, self._share = self._collect(light), self._collect(share)
         y, x = np.mgrid[: self.size[0], : self.size[1]]
         strength = share * (free[0] ** 2 + free[1] ** 2)
         if told:
@@ -197,8 +201,15 @@ class Patch:
             vector = at  # on the line across the edge; `axes` says which
         return Fit(vector, noise, likeness)
 
+    def _collect(self, values: NDArray[Any]) -> Array:
+        """What of (h, w) lies in the boxes, in a row."""
+        parts = [values[top : top + rows, left : left + cols].ravel() for top, left, rows, cols in self._boxes]
+        return np.concatenate(parts).astype(np.float32)
+
     def _read(self, image: Array, at: Floats) -> Array:
-        return _sample(image, self.top, self.left, self.size, at).ravel()
+        boxes = self._boxes
+        parts = [_sample(image, self.top + y, self.left + x, (h, w), at).ravel() for y, x, h, w in boxes]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _compare(self, seen: Array) -> tuple[float, float, float]:
         """Gain, noise of the difference before the blur, correlation."""
@@ -212,12 +223,42 @@ class Patch:
         return gain if abs(gain) > 0.2 else 1.0, float(np.sqrt(rest / _POWER)), likeness
 
 
+def _thin_out(weights: NDArray[Any], slopes: list[Any]) -> tuple[NDArray[Any], list[tuple[int, int, int, int]]]:
+    """The weights without tiles that tell next to nothing, and what is left as boxes (top, left, rows, columns)."""
+    height, width = weights.shape
+    if height * width <= 4 * TILE * TILE:
+        return weights, [(0, 0, height, width)]
+    rows, cols = -(-height // TILE), -(-width // TILE)
+    worth = np.zeros((rows, cols))
+    for slope in slopes:
+        strength = np.zeros((rows * TILE, cols * TILE), np.float32)
+        strength[:height, :width] = weights * slope**2
+        told = strength.reshape(rows, TILE, cols, TILE).sum((1, 3), dtype=np.float64)
+        worth += told / max(float(told.sum()), 1e-20)
+    order = np.argsort(-worth.ravel(), kind="stable")
+    told = np.cumsum(worth.ravel()[order])
+    count = min(int(np.searchsorted(told, PLENTY * told[-1])) + 1, MOST_TILES)
+    kept = np.zeros(rows * cols, bool)
+    kept[order[:count]] = True
+    kept = kept.reshape(rows, cols)
+    boxes: list[tuple[int, int, int, int]] = []
+    for row in range(rows):
+        col = 0
+        while col < cols:
+            begin = col
+            while col < cols and kept[row, col]:
+                col += 1
+            if col > begin:  # neighbours in a row are one box
+                top, left = row * TILE, begin * TILE
+                boxes.append((top, left, min(TILE, height - top), min(col * TILE, width) - left))
+            col += 1
+    return weights * np.kron(kept, np.ones((TILE, TILE), bool))[:height, :width], boxes
+
+
 def _smooth(image: Floats) -> Floats:
     """What weights on blurred pixels are on the pixels before the blur."""
     image = np.pad(image, SPAN * 2)
     for axis in (0, 1):
         count = image.shape[axis] - 2 * SPAN
-        image = sum(
-            w * (image[k : k + count] if axis == 0 else image[:, k : k + count]) for k, w in enumerate(_GAUSS)
-        )
+        image = sum(w * (image[k : k + count] if axis == 0 else image[:, k : k + count]) for k, w in enumerate(_GAUSS))
     return np.asarray(image)

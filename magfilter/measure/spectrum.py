@@ -10,13 +10,14 @@ motion by least squares, without a window, so that neither neighbours nor the bi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "Peak", "Spectrum", "fit_amplitude", "find_peaks", "power", "rms_of_white"]
+__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_amplitude", "power", "rms_of_white"]
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ def _level(values: Floats, times: Floats) -> Floats:
 
 def frequencies(count: int, rate: float) -> tuple[Floats, float]:
     """(Hz that are read, resolution in Hz) for so many samples."""
-    return np.arange(FINER * count // 2 + 1) * (rate / (FINER * count)), rate / count
+    return np.asarray(np.arange(FINER * count // 2 + 1) * (rate / (FINER * count)), np.float64), rate / count
 
 
 def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> Floats:
@@ -184,7 +185,7 @@ def find_peaks(
     sides = [fit_amplitude(side, times, hertz) if np.isfinite(side).all() else [np.nan] * len(hertz) for side in both]
     span = len(values) / rate
     peaks = [
-        Peak(axis, f, n / (np.pi * span * a), a, n / np.sqrt(3), x, y, a / n)
+        Peak(axis, f, n / (np.pi * span * a), a, n / math.sqrt(3), x, y, a / n)
         for f, a, n, x, y in zip(hertz, tall_list, noise, *sides, strict=True)
     ]
     return sorted(peaks, key=lambda peak: -peak.amplitude)

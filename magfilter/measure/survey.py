@@ -28,6 +28,7 @@ POINTS = 60_000  # of a flow that is kept
 FEWEST = 4  # flows that tell anything
 CLEAR = 3.0  # times stronger the shared motion is than what is left
 LEAST = 0.005  # px, root mean square: less is the network's noise
+STEEP = 99  # percentile of the slopes from which a point counts in full
 EDGE = (0.4, 0.6)  # share of the motion from which a point begins to count, and counts in full
 RESTS = 0.2  # share of the motion below which a point may rest
 TILE = 32  # px, side of the still patches
@@ -107,8 +108,9 @@ class Survey:
     @property
     def flows(self) -> Array:
         """(n, 2, h, w) float32 px, each point's mean over time taken off."""
-        flows = np.stack(self._flows).astype(np.float32)
-        return flows - flows.mean(0)
+        flows: Array = np.stack(self._flows).astype(np.float32)
+        flows -= flows.mean(0)
+        return flows
 
     def pattern(self, region: Region, texture: Array) -> Pattern:
         """What moves in a region.
@@ -122,11 +124,11 @@ class Survey:
         rows = self._points(region.y, region.height, self._flows[0].shape[1])
         cols = self._points(region.x, region.width, self._flows[0].shape[2])
         flows = self.flows[:, :, rows[0] : rows[1], cols[0] : cols[1]]
-        count, _, height, width = flows.shape
+        count = len(flows)
         at_y = np.clip(((np.arange(*rows) + 0.5) * self.stride).astype(int), 0, self.size[0] - 1)
         at_x = np.clip(((np.arange(*cols) + 0.5) * self.stride).astype(int), 0, self.size[1] - 1)
         slope = texture[np.ix_(at_y, at_x)].astype(np.float64)
-        clear = np.minimum(slope / max(float(np.percentile(slope, 90)), 1e-12), 1.0)
+        clear = np.minimum(slope / max(float(np.percentile(slope, STEEP)), 1e-12), 1.0)
         flat = flows.reshape(count, 2, -1) * np.sqrt(clear.ravel()).astype(np.float32)
         flat = flat.reshape(count, -1)
         values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
