@@ -9,6 +9,8 @@ often. Importing magfilter imports no torch.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from magfilter._version import __version__
 from magfilter.errors import (
     BackendError,
@@ -20,10 +22,12 @@ from magfilter.errors import (
     OutputError,
 )
 from magfilter.magnifier import Magnifier
-from magfilter.measure import MeasureOptions, Motion, measure_motion
 from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Progress, Report, magnify_video
+
+if TYPE_CHECKING:
+    from magfilter.measure import MeasureOptions, Motion, measure_motion
 
 __all__ = [
     "BackendError",
@@ -47,3 +51,12 @@ __all__ = [
     "magnify_video",
     "measure_motion",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Measuring is imported when it is asked for, so that the filter starts without it."""
+    if name in ("MeasureOptions", "Motion", "measure_motion"):
+        from magfilter import measure
+
+        return getattr(measure, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

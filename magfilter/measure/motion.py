@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,14 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.errors import InputError, OptionError
+from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.masks import Region
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
-from magfilter.measure.result import Motion, RegionMotion, Timing, main_direction
+from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
+from magfilter.measure.tracks import Tracks, find_timing, grown_by, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.source import is_pipe
@@ -44,10 +44,8 @@ BUFFER = 256_000_000  # bytes of a stream's first frames, held until it is known
 LIKE = 0.5  # correlation below which the network is asked
 LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
-UNEVEN = 0.1  # of a frame's time, by which times may be off an even beat
 WHITE, BLACK = 0.985, 0.005  # of 0..1: beyond, a sensor may have clipped
 CLIPPED = 3  # px around clipped pixels that are left out
-FROZEN = 0.3  # share of unchanged pixels from which on an encoder is said to have frozen them
 
 
 def measure_motion(
@@ -199,7 +197,7 @@ class _Job:
 
             patches, patterns = self._choose(survey, light, noise, regions)
             background = self._background(survey, light, noise, regions, patterns)
-            tracks = _Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
+            tracks = Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
             last = None
             for number, frame in enumerate(all_frames()):
                 if not number:
@@ -254,7 +252,7 @@ class _Job:
         self, survey: Survey, light: Array, noise: float, regions: tuple[Region, ...]
     ) -> tuple[list[Patch], list[Pattern]]:
         slope = texture(light)
-        clipped = _around((light >= WHITE) | (light <= BLACK), CLIPPED)
+        clipped = grown_by((light >= WHITE) | (light <= BLACK), CLIPPED)
         patches, patterns = [], []
         for region in regions:
             pattern = survey.pattern(region, slope)
@@ -305,7 +303,7 @@ class _Job:
         self,
         number: int,
         frame: Frame,
-        tracks: _Tracks,
+        tracks: Tracks,
         background: Background,
         before: Array | None,
         regions: tuple[Region, ...],
@@ -345,29 +343,6 @@ class _Job:
         tracks.times.append(np.nan if frame.time is None else frame.time)
         return light
 
-    def _timing(self, reader: VideoReader, times: Floats) -> Timing:
-        numbers = np.arange(len(times))
-        if self.options.fps is not None:
-            return Timing(numbers / self.options.fps, self.options.fps, True)
-        rate = float(reader.info.rate or 0)
-        if not np.isfinite(times).all() or len(times) < 2:
-            return Timing(numbers / rate, rate, True)
-        times = times - times[0]
-        slope = float(np.polyfit(numbers, times, 1)[0])
-        if slope <= 0:
-            raise InputError(f"{reader.name} has frames whose times do not go on; give the true rate with --fps RATE")
-        off = np.abs(times - slope * numbers - np.mean(times - slope * numbers)).max()
-        grain = 1.01 * float(reader.info.time_base)  # Matroska counts milliseconds
-        if off <= max(UNEVEN * slope, grain):
-            mean = rate if abs(slope * rate - 1) < max(1e-3, grain / times[-1]) else 1 / slope
-            return Timing(numbers / mean, mean, True)
-        mean = (len(times) - 1) / times[-1]
-        self.warnings.append(
-            f"{reader.name} has a variable frame rate, {mean:.4g} on average; the spectrum is made of the true times "
-            f"and ends at {mean / 2:.4g} Hz"
-        )
-        return Timing(times, mean, False)
-
     def _finish(
         self,
         reader: VideoReader,
@@ -375,15 +350,17 @@ class _Job:
         patches: list[Patch],
         patterns: list[Pattern],
         background: Background,
-        tracks: _Tracks,
+        tracks: Tracks,
     ) -> Motion:
-        timing = self._timing(reader, np.array(tracks.times))
+        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings)
         lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
         found = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
             vectors, residue, lost, frozen = tracks.of(k)
             noise = background.noise_of(patch, residue, timing.times, timing.rate, timing.even)
-            note = self._note(region, patch, pattern, lost, len(vectors), frozen if lossy else 0.0)
+            notes = notes_on(patch, pattern, lost, len(vectors), frozen if lossy else 0.0)
+            for note in notes:
+                self.warnings.append(f"roi {region}: {note}" if note[0].isdigit() else f"roi {region} {note}")
             displacement = np.where(patch.told, vectors, np.nan)
             sigma = np.sqrt(np.stack([noise.variance[:, 0, 0], noise.variance[:, 1, 1]], 1))
             across = vectors if len(patch.axes) else np.full_like(vectors, np.nan)
@@ -398,7 +375,7 @@ class _Job:
                     direction,
                     share,
                     lost,
-                    note,
+                    "; ".join(notes),
                     timing,
                     noise,
                     across,
@@ -416,69 +393,3 @@ class _Job:
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
         )
-
-    def _note(self, region: Region, patch: Patch, pattern: Pattern, lost: int, total: int, frozen: float) -> str:
-        notes = []
-        if not len(patch.axes):
-            notes.append("has no texture to measure by; its displacement is left empty (NaN)")
-        elif len(patch.axes) == 1:
-            notes.append("shows only edges of one direction; motion along them cannot be told and is left empty (NaN)")
-        if pattern.against:
-            notes.append("has parts that move against each other; only those that move together the most are measured")
-        if lost:
-            notes.append(f"was not found again in {lost} of {total} frames, which are left empty (NaN)")
-        if frozen > FROZEN:
-            notes.append(
-                f"{frozen:.0%} of its pixels do not change from frame to frame: the encoder has frozen them, and "
-                "motion below some 0.3 px is lost or too small; use a recording with less compression"
-            )
-        self.warnings.extend(
-            f"roi {region} {note}" if not note[0].isdigit() else f"roi {region}: {note}" for note in notes
-        )
-        return "; ".join(notes)
-
-
-class _Tracks:
-    """The numbers that are kept: a few for every frame and region."""
-
-    def __init__(self, patches: list[Patch], parts: list[NDArray[np.bool_]]) -> None:
-        self.patches, self.parts = patches, parts
-        self.last = [np.zeros(2) for _ in patches]
-        self.times = array("d")
-        self._vectors = [array("d") for _ in patches]
-        self._residues = [array("f") for _ in patches]
-        self._lost = [0 for _ in patches]
-        self._frozen = [(0.0, 0) for _ in patches]
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def add(self, k: int, vector: Floats, noise: float, lost: bool, frozen: float) -> None:
-        self._vectors[k].extend(vector)
-        self._residues[k].append(noise)
-        self._lost[k] += lost
-        if frozen >= 0:
-            total, number = self._frozen[k]
-            self._frozen[k] = (total + frozen, number + 1)
-
-    def of(self, k: int) -> tuple[Floats, Floats, int, float]:
-        """Vectors (n, 2) px, residues (n,), frames lost, mean share of pixels that did not change."""
-        total, number = self._frozen[k]
-        vectors = np.array(self._vectors[k]).reshape(-1, 2)
-        return vectors, np.array(self._residues[k], np.float64), self._lost[k], total / max(number, 1)
-
-
-def _around(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """A mask grown by `reach` px along both axes."""
-    for axis in (0, 1):
-        grown = mask.copy()
-        for by in range(1, reach + 1):
-            ahead, behind = (slice(by, None), slice(None, -by))
-            if axis == 0:
-                grown[ahead] |= mask[behind]
-                grown[behind] |= mask[ahead]
-            else:
-                grown[:, ahead] |= mask[:, behind]
-                grown[:, behind] |= mask[:, ahead]
-        mask = grown
-    return mask

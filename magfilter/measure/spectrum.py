@@ -161,7 +161,6 @@ def find_peaks(
     times = times - times[0]
     grid, bin_ = frequencies(len(values), rate)
     hertz: list[float] = []
-    noise: list[float] = []
     rest = values
     within = (grid > LOWEST * bin_) & (grid < rate / 2 - bin_ / 2)
     while len(hertz) < MOST:
@@ -177,10 +176,12 @@ def find_peaks(
         if not tall[best]:
             break
         hertz.append(_summit(grid, amplitude, best))
-        noise.append(float(under[best]))
         hertz, rest = _refine(values, times, hertz, bin_)
     if not hertz:
         return []
+    # What is left when all are taken away is what they stand in.
+    left = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
+    noise = [max(float(np.interp(f, grid, left)), 1e-12) for f in hertz]
     tall_list = fit_amplitude(values, times, hertz)
     sides = [fit_amplitude(side, times, hertz) if np.isfinite(side).all() else [np.nan] * len(hertz) for side in both]
     span = len(values) / rate
