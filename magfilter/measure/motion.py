@@ -171,7 +171,7 @@ class _Job:
             regions = self.options.regions or (Region(0, 0, size[1], size[0]),)
             for region in (*regions, *filter(None, [self.options.still_region])):
                 region.check(size)
-            if self.options.fps is None and not info.rate:
+            if self.options.fps is None and not info.rate and not reader.timed:
                 raise OptionError(f"{reader.name} does not say its frame rate, which a spectrum needs; give --fps RATE")
             expected = reader.expected_frames
             reference = self._find_frame(self.far) if self.far else next(frames, None)

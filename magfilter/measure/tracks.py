@@ -65,7 +65,7 @@ def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: lis
         return Timing(numbers / fps, fps, True)
     rate = float(info.rate or 0)
     if not np.isfinite(times).all() or len(times) < 2:
-        return Timing(numbers / rate, rate, True)
+        return Timing(numbers / (rate or 1.0), rate or 1.0, True)
     times = times - times[0]
     slope = float(np.polyfit(numbers, times, 1)[0])
     if slope <= 0:
@@ -73,7 +73,7 @@ def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: lis
     off = np.abs(times - slope * numbers - np.mean(times - slope * numbers)).max()
     grain = 1.01 * float(info.time_base)  # Matroska counts milliseconds
     if off <= max(UNEVEN * slope, grain):
-        mean = rate if abs(slope * rate - 1) < max(1e-3, grain / times[-1]) else 1 / slope
+        mean = rate if rate and abs(slope * rate - 1) < max(1e-3, grain / times[-1]) else 1 / slope
         return Timing(numbers / mean, mean, True)
     mean = (len(times) - 1) / times[-1]
     warnings.append(
