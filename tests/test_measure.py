@@ -6,6 +6,7 @@ import csv
 import math
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, O
 from magfilter.measure import command
 from magfilter.measure.output import write_motion, write_plot, write_spectrum, write_uff
 from magfilter.measure.survey import turn_field
+from magfilter.stages import Stopped
 
 FRAMES = 60
 HERTZ = 4.37  # between bins of half a hertz
@@ -291,6 +293,21 @@ def test_an_unknown_rate_is_refused_by_name(tmp_path, monkeypatch):
 def test_what_is_no_video(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         measure_motion(tmp_path / "none.mp4")
+
+
+def test_a_stop_keeps_what_was_measured(clip):
+    stop, steps = threading.Event(), []
+
+    def progress(step) -> None:
+        steps.append(step)
+        if step.expected == 15 and step.frames == 4:
+            stop.set()
+
+    found = measure_motion(clip, roi=ROI, duration=0.5, threads=1, progress=progress, stop=stop)
+    assert found.interrupted
+    assert found.frames == 4
+    with pytest.raises(Stopped):
+        measure_motion(clip, roi=ROI, duration=0.5, threads=1, stop=stop)
 
 
 # -- the command

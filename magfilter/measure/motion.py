@@ -70,6 +70,7 @@ def measure_motion(
     Raises:
         OptionError: an option is out of range, a region outside the picture, the frame rate unknown.
         InputError, ModelError, BackendError: as `magfilter.magnify_video`.
+        Stopped: `stop` was set before a frame was measured.
 
     Example:
         motion = measure_motion("beam.mp4", roi="400,120,80,60", fps=1000)
@@ -188,6 +189,8 @@ class _Job:
             else:
                 with self._open() as (_, again):
                     noise = self._survey(survey, light, again, begun)
+            if self.stop.is_set():
+                raise Stopped
             noise = max(noise, 1 / (reference.layout.peak * np.sqrt(12)))
 
             def all_frames() -> Iterator[Frame]:
