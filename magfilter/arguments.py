@@ -12,11 +12,13 @@ from magfilter.compare import COMPARISONS
 
 __all__ = [
     "CHOOSING",
+    "RAMPING",
     "SHOWING",
     "TARGETING",
     "choosing_options",
     "line",
     "pairs",
+    "ramping_options",
     "scale",
     "seconds",
     "showing_options",
@@ -24,7 +26,8 @@ __all__ = [
 ]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
-CHOOSING = ("band", "notch", "fps", "detrend", "max_shift", "alpha_end", "alpha_keys")
+CHOOSING = ("band", "notch", "fps", "detrend", "max_shift")
+RAMPING = ("alpha_end", "alpha_keys")
 SHOWING = ("compare", "show_flow")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -166,6 +169,10 @@ _CHOOSING_OPTIONS = (
         metavar="PX",
         help="Show nothing farther than this from where it is in the frame; the limit is soft from half of it on.",
     ),
+)
+
+
+_RAMPING_OPTIONS = (
     click.option(
         "--alpha-end",
         type=float,
@@ -181,6 +188,13 @@ _CHOOSING_OPTIONS = (
         help="Keyframe in place of --alpha, TIME from the first frame; repeatable, straight lines between.",
     ),
 )
+
+
+def ramping_options(command: Command) -> Command:
+    """Give a command the options that say how the factor changes over time."""
+    for option in reversed(_RAMPING_OPTIONS):
+        command = option(command)
+    return command
 
 
 def choosing_options(command: Command) -> Command:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -18,22 +14,23 @@ from magfilter._version import __version__
 from magfilter.adaptation import ADAPT_MINUTES, adapted_model
 from magfilter.arguments import (
     CHOOSING,
+    RAMPING,
     SHOWING,
     TARGETING,
     choosing_options,
     pairs,
+    ramping_options,
     seconds,
     showing_options,
     targeting_options,
 )
 from magfilter.backends import BACKENDS
-from magfilter.command import EXIT_INTERRUPTED, internal_error, pipe_closed, run_command
-from magfilter.errors import CorruptInput, MagfilterError, OptionError
+from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
+from magfilter.errors import CorruptInput, OptionError
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.media import EncodeOptions
 from magfilter.media.source import is_pipe
-from magfilter.media.target import part_path
 from magfilter.models import DEFAULT_MODEL, shipped_models
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
@@ -76,6 +73,7 @@ Examples
     show_default=True,
     help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes.",
 )
+@ramping_options
 @targeting_options
 @choosing_options
 @showing_options
@@ -186,7 +184,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         reanchor=o["reanchor"],
         cross_fade=o["cross_fade"],
         proxy=o["proxy"],
-        **{key: o[key] for key in (*TARGETING, *CHOOSING, *SHOWING)},
+        **{key: o[key] for key in (*TARGETING, *CHOOSING, *RAMPING, *SHOWING)},
         start=o["start"],
         duration=o["duration"],
         encode=EncodeOptions(
@@ -221,7 +219,7 @@ def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[s
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"], verbose=o["verbose"])
     stop = threading.Event()
     try:
-        with _signals(stop, target, quiet=o["quiet"]):
+        with stopping_signals(stop, target, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
             report = _work(source, target, options, printer, stop, o)
     except Stopped:
         report = Report(interrupted=True)
@@ -229,12 +227,6 @@ def _run_job(source: str, target: str | None, options: MagnifyOptions, o: dict[s
     except BrokenPipeError:
         # Ctrl-C reaches a whole pipeline: the reader may be gone before we are.
         raise SystemExit(EXIT_INTERRUPTED if stop.is_set() else pipe_closed()) from None
-    except (MagfilterError, MemoryError):
-        raise
-    except Exception as error:
-        if o["verbose"]:
-            traceback.print_exc()
-        raise internal_error(error) from None
     finally:
         printer.clear()
     if report.interrupted:
@@ -270,34 +262,6 @@ def _work(
 def _format(name: str | None) -> str | None:
     """y4m and mkv are what people say."""
     return {"y4m": "yuv4mpegpipe", "mkv": "matroska"}.get(name or "", name)
-
-
-@contextmanager
-def _signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Iterator[None]:
-    """The first Ctrl-C ends the job with a whole file, the second at once."""
-    newline = "\n" if sys.stderr.isatty() else ""
-
-    def asked(number: int, _: object) -> None:
-        if stop.is_set():
-            if target is not None and not is_pipe(target):
-                part_path(target).unlink(missing_ok=True)  # the process ends without unwinding
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-        if not quiet:
-            # Not through sys.stderr, which the interrupted code may be in the middle of writing to.
-            with suppress(OSError):
-                os.write(2, f"{newline}stopping: finishing the file; Ctrl-C again to give up\n".encode())
-
-    wanted = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup has it ignored
-        wanted.append(hangup)
-    before = {number: signal.signal(number, asked) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

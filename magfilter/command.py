@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
-from contextlib import suppress
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
 
 from magfilter.adaptation import Interrupted
 from magfilter.errors import MagfilterError
-from magfilter.stages import THREAD_PREFIX
+from magfilter.media.source import is_pipe
+from magfilter.media.target import part_path
+from magfilter.stages import THREAD_PREFIX, Stopped
 
-__all__ = ["EXIT_INTERRUPTED", "internal_error", "pipe_closed", "run_command"]
+__all__ = ["EXIT_INTERRUPTED", "pipe_closed", "run_command", "stopping_signals", "told_in_a_line"]
 
 EXIT_INTERRUPTED = 130
 
@@ -43,10 +48,46 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     raise SystemExit(code)
 
 
-def internal_error(error: BaseException) -> MagfilterError:
-    """What a user is told of a bug."""
-    kind = type(error).__name__
-    return MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it")
+@contextmanager
+def told_in_a_line(verbose: bool) -> Iterator[None]:
+    """What nobody foresaw becomes a MagfilterError of one line; `verbose` shows where it came from."""
+    try:
+        yield
+    except (MagfilterError, MemoryError, BrokenPipeError, Stopped):
+        raise
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        kind = type(error).__name__
+        raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
+
+
+@contextmanager
+def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) -> Iterator[None]:
+    """The first Ctrl-C ends the job with a whole file, the second at once."""
+    newline = "\n" if sys.stderr.isatty() else ""
+
+    def asked(number: int, _: object) -> None:
+        if stop.is_set():
+            if target is not None and not is_pipe(target):
+                part_path(target).unlink(missing_ok=True)  # the process ends without unwinding
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+        if not quiet:
+            # Not through sys.stderr, which the interrupted code may be in the middle of writing to.
+            with suppress(OSError):
+                os.write(2, f"{newline}stopping: finishing the file; Ctrl-C again to give up\n".encode())
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup has it ignored
+        wanted.append(hangup)
+    before = {number: signal.signal(number, asked) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def pipe_closed() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
@@ -14,8 +13,8 @@ import numpy as np
 
 from magfilter._version import __version__
 from magfilter.arguments import CHOOSING, choosing_options, line, scale, seconds
-from magfilter.command import internal_error, run_command
-from magfilter.errors import MagfilterError, OptionError
+from magfilter.command import run_command, told_in_a_line
+from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media import Frame, VideoReader
 from magfilter.media.orientation import Orientation
@@ -86,15 +85,10 @@ def command(clip: str, target: str, beside: tuple[str, ...], **o: Any) -> None:
         check_target(target, source, o["overwrite"])
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     try:
-        # In a thread of its own, so that Ctrl-C is heard while libav waits for a pipe.
-        picture = patiently(lambda: _picture(clips, o, printer), threading.Event())
-        write_png(target, picture, clip, o["overwrite"])
-    except (MagfilterError, MemoryError):
-        raise
-    except Exception as error:
-        if o["verbose"]:
-            traceback.print_exc()
-        raise internal_error(error) from None
+        with told_in_a_line(o["verbose"]):
+            # In a thread of its own, so that Ctrl-C is heard while libav waits for a pipe.
+            picture = patiently(lambda: _picture(clips, o, printer), threading.Event())
+            write_png(target, picture, clip, o["overwrite"])
     finally:
         printer.clear()
     printer.line(f"{target}: {picture.shape[1]}x{picture.shape[0]}")

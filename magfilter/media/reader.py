@@ -203,6 +203,11 @@ class VideoReader:
         return None if end is None else max(0, round((end - begin) * info.rate))
 
     @property
+    def timed(self) -> bool:
+        """Whether all frames so far came with times of their own, rather than counted at the frame rate."""
+        return not self._clock.synthesised
+
+    @property
     def first(self) -> Frame:
         """The first frame, as long as it was not given out: a look ahead."""
         return next(item for item in self._ahead if isinstance(item, Frame))

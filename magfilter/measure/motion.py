@@ -1,0 +1,398 @@
+"""Measuring the motion of a video's regions, frame by frame.
+
+First the network looks at some dozens of frames and says what moves in each region, what rests around it, and where
+things went that have gone far. Then each region's moving part is registered in every frame against the reference,
+by `magfilter.measure.register`, from where it was last; the network is asked again only where that fails or the part
+has jumped. Beside one frame, memory holds only numbers: some for every frame and region.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import OptionError
+from magfilter.magnifier import Magnifier
+from magfilter.masks import Region
+from magfilter.measure.noise import Background
+from magfilter.measure.options import MeasureOptions
+from magfilter.measure.register import Patch
+from magfilter.measure.result import Motion, RegionMotion, main_direction
+from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
+from magfilter.measure.tracks import Tracks, find_timing, grown_by, notes_on
+from magfilter.media import Frame, VideoReader
+from magfilter.media.colour import luma
+from magfilter.media.source import is_pipe
+from magfilter.models import DEFAULT_MODEL
+from magfilter.pipeline import PATIENCE, PATIENCE_PIPE, Progress
+from magfilter.stages import Lane, Stopped, patiently, start_stage
+
+__all__ = ["measure_motion"]
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+BUFFER = 256_000_000  # bytes of a stream's first frames, held until it is known what moves
+LIKE = 0.5  # correlation below which the network is asked
+LOST = 0.3  # correlation below which a thing was not found
+JUMP = 0.75  # px from one frame to the next, from which on the network is asked
+WHITE, BLACK = 0.985, 0.005  # of 0..1: beyond, a sensor may have clipped
+CLIPPED = 3  # px around clipped pixels that are left out
+
+
+def measure_motion(
+    source: str | os.PathLike[str],
+    options: MeasureOptions | None = None,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    **changes: Any,
+) -> Motion:
+    """Displacement over time of regions of a video, with its uncertainty, spectrum and peaks.
+
+    Args:
+        source: path, or "-" for stdin.
+        options: see `MeasureOptions`; further keyword arguments replace single fields (``roi="10,20,64,64"``).
+        progress: called after every frame, in the calling thread: first of the survey, then of the measurement.
+        stop: set it to end early, with what was measured so far.
+
+    Returns:
+        The measurement: times, and of every region displacement, uncertainty, spectrum, peaks.
+
+    Raises:
+        OptionError: an option is out of range, a region outside the picture, the frame rate unknown.
+        InputError, ModelError, BackendError: as `magfilter.magnify_video`.
+        Stopped: `stop` was set before a frame was measured.
+
+    Example:
+        motion = measure_motion("beam.mp4", roi="400,120,80,60", fps=1000)
+        motion.times, motion[0].displacement, motion[0].peaks
+    """
+    begun = time.perf_counter()
+    job = _Job(os.fspath(source), replace(options or MeasureOptions(), **changes), progress, stop or threading.Event())
+    motion = job.run()
+    return replace(motion, seconds=time.perf_counter() - begun)
+
+
+class _Job:
+    def __init__(
+        self,
+        source: str,
+        options: MeasureOptions,
+        progress: Callable[[Progress], None] | None,
+        stop: threading.Event,
+    ) -> None:
+        self.source, self.options, self.progress, self.stop = source, options, progress, stop
+        self.live = is_pipe(source) or (os.path.exists(source) and not os.path.isfile(source))
+        self.far = options.policy.number if options.policy.kind == "frame" else 0
+        if self.far and self.live:
+            raise OptionError(
+                f"reference {options.reference} must be found before the first frame is measured, which a pipe does "
+                "not allow; use --reference first, or a file"
+            )
+        self.magnifier = Magnifier(
+            2,
+            model=options.model,
+            backend=options.backend,
+            device=options.device,
+            shot_cuts=False,
+            proxy=options.proxy,
+            threads=options.threads,
+        )
+        if self.magnifier.engine.model.descriptor.output == "frame":
+            raise OptionError(
+                f"model {self.magnifier.engine.model.descriptor.name} measures no motion; use --model {DEFAULT_MODEL}"
+            )
+        self.warnings: list[str] = []
+        self.turns = 0
+
+    # -- reading
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[VideoReader, Iterator[Frame]]]:
+        """The input and its frames, decoded in a thread so that a pipe that waits does not hold up Ctrl-C."""
+        o = self.options
+        reader = patiently(
+            lambda: VideoReader(
+                self.source, format=o.input_format, start=o.start, duration=o.duration, threads=o.threads
+            ),
+            self.stop,
+        )
+        gone, failures = threading.Event(), []  # type: tuple[threading.Event, list[BaseException]]
+        # A stop ends the lane, whoever waits at its ends.
+        lane = Lane(self.stop)
+
+        def decode() -> None:
+            for item in reader:
+                if gone.is_set() or (isinstance(item, Frame) and not lane.put(item)):
+                    return
+
+        def frames() -> Iterator[Frame]:
+            yield from lane
+            if failures:
+                raise failures[0]
+
+        thread = start_stage("decode", decode, lane.end, failures, threading.Event())
+        try:
+            yield reader, frames()
+        finally:
+            gone.set()
+            lane.end()
+            thread.join(PATIENCE_PIPE if self.live else PATIENCE)
+            if not thread.is_alive():  # libav would crash if it were closed under it
+                reader.close()
+
+    def _light(self, frame: Frame) -> Array:
+        return np.ascontiguousarray(np.rot90(luma(frame), self.turns))
+
+    def _flow(self, frame: Frame) -> Array:
+        flow = self.magnifier.measure(frame).flow
+        assert flow is not None  # the reference was set, and no shot cut is looked for
+        return turn_field(flow, self.turns)
+
+    def _tell(self, done: int, expected: int | None, begun: float, position: float | None) -> None:
+        if self.progress:
+            self.progress(Progress(done, expected, time.perf_counter() - begun, position))
+
+    # -- the survey
+
+    def run(self) -> Motion:
+        with self._open() as (reader, frames):
+            info = reader.info
+            self.turns = info.rotation // 90 % 4 if info.rotation % 90 == 0 else 0
+            size = (info.width, info.height) if self.turns % 2 else (info.height, info.width)
+            regions = self.options.regions or (Region(0, 0, size[1], size[0]),)
+            for region in (*regions, *filter(None, [self.options.still_region])):
+                region.check(size)
+            if self.options.fps is None and not info.rate and not reader.timed:
+                raise OptionError(f"{reader.name} does not say its frame rate, which a spectrum needs; give --fps RATE")
+            expected = reader.expected_frames
+            reference = self._find_frame(self.far) if self.far else next(frames, None)
+            if reference is None:
+                raise Stopped
+            self.magnifier.set_reference(reference)
+            light = self._light(reference)
+            every = 2 if self.live else max(1, (expected or 1) // ENOUGH)
+            survey = Survey(size, every, self.options.detrend)
+            begun = time.perf_counter()
+            held: list[Frame] = [] if self.far else [reference]
+            if self.live:
+                noise = self._survey(survey, light, self._hold(frames, held), begun)
+            else:
+                with self._open() as (_, again):
+                    noise = self._survey(survey, light, again, begun)
+            if self.stop.is_set():
+                raise Stopped
+            noise = max(noise, 1 / (reference.layout.peak * np.sqrt(12)))
+
+            def all_frames() -> Iterator[Frame]:
+                while held:
+                    yield held.pop(0)
+                yield from frames
+
+            patches, patterns = self._choose(survey, light, noise, regions)
+            background = self._background(survey, light, noise, regions, patterns)
+            tracks = Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
+            last = None
+            for number, frame in enumerate(all_frames()):
+                if not number:
+                    begun = time.perf_counter()
+                last = self._measure(number, frame, tracks, background, last, regions)
+                self._tell(number + 1, expected, begun, frame.time)
+                if self.stop.is_set():
+                    break
+            if not len(tracks):
+                raise Stopped
+            return self._finish(reader, regions, patches, patterns, background, tracks)
+
+    def _find_frame(self, wanted: int) -> Frame:
+        seen = 0
+        with self._open() as (_, frames):
+            for frame in frames:
+                if seen == wanted:
+                    return frame
+                seen += 1
+        if self.stop.is_set():
+            raise Stopped
+        raise OptionError(
+            f"reference {self.options.reference} lies beyond the end: the input has {seen} frames, 0 to {seen - 1}"
+        )
+
+    def _hold(self, frames: Iterator[Frame], held: list[Frame]) -> Iterator[Frame]:
+        """A stream's first frames, which are kept to be measured later."""
+        yield from list(held)
+        size = sum(plane.nbytes for plane in held[0].planes)
+        for frame in frames:
+            held.append(frame)
+            yield frame
+            if len(held) >= 2 * ENOUGH or len(held) * size > BUFFER:
+                return
+
+    def _survey(self, survey: Survey, light: Array, frames: Iterator[Frame], begun: float) -> float:
+        """Fill the survey; the noise of a frame, of 0..1."""
+        quiet = np.inf
+        step = max(1, int(np.sqrt(light.size / 40_000)))
+        for number, frame in enumerate(frames):
+            if self.stop.is_set():
+                break
+            if number == self.far or not survey.wants(number):
+                continue
+            survey.add(self._flow(frame))
+            change = np.abs(self._light(frame)[::step, ::step] - light[::step, ::step])
+            quiet = min(quiet, float(np.median(change)) * 1.4826 / np.sqrt(2))
+            self._tell(len(survey), ENOUGH, begun, frame.time)
+        return quiet if np.isfinite(quiet) else 0.0
+
+    def _choose(
+        self, survey: Survey, light: Array, noise: float, regions: tuple[Region, ...]
+    ) -> tuple[list[Patch], list[Pattern]]:
+        slope = texture(light)
+        clipped = grown_by((light >= WHITE) | (light <= BLACK), CLIPPED)
+        patches, patterns = [], []
+        for region in regions:
+            pattern = survey.pattern(region, slope)
+            rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+            sound = pattern.weights * ~clipped[rows, cols]
+            strength = slope[rows, cols]
+            if (sound * strength).sum() >= 0.5 * (pattern.weights * strength).sum():
+                weights = sound
+            else:
+                weights = pattern.weights
+                self.warnings.append(
+                    f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
+                    "if they are overexposed, the displacement may be a little off"
+                )
+            patches.append(Patch(light, (region.y, region.x), weights, noise))
+            patterns.append(pattern)
+        return patches, patterns
+
+    def _background(
+        self, survey: Survey, light: Array, noise: float, regions: tuple[Region, ...], patterns: list[Pattern]
+    ) -> Background:
+        moving = np.zeros(light.shape, bool)
+        for region, pattern in zip(regions, patterns, strict=True):
+            whole = (region.height, region.width) == light.shape and not pattern.motion
+            if not whole:  # nothing moves in it more than the rest does, so all of it may rest
+                rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+                moving[rows, cols] |= pattern.weights > 0.1
+        motion = min((p.motion for p in patterns if p.motion), default=0.0)
+        within = self.options.still_region
+        still = still_patches(survey, light, noise, moving, motion, within)
+        if within is not None and not still:
+            raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
+        if not still and self.options.detrend:
+            raise OptionError(
+                "detrend finds no textured background that rests; name some with --still x,y,width,height, "
+                "or leave out --detrend"
+            )
+        if not still:
+            self.warnings.append(
+                "no still background with texture was found; the uncertainty is from the fit alone, and the camera's "
+                "own motion is not in it; name some with --still x,y,width,height"
+            )
+        return Background(still, self.options.detrend)
+
+    # -- the measurement
+
+    def _measure(
+        self,
+        number: int,
+        frame: Frame,
+        tracks: Tracks,
+        background: Background,
+        before: Array | None,
+        regions: tuple[Region, ...],
+    ) -> Array:
+        light = self._light(frame)
+        flow: Array | None = None
+
+        def start(patch: Patch) -> Floats:
+            """The network's answer for a patch: the mean flow over it."""
+            nonlocal flow
+            flow = self._flow(frame) if flow is None else flow
+            k = light.shape[0] / flow.shape[1]
+            part = flow[
+                :,
+                int(patch.top / k) : max(int((patch.top + patch.size[0]) / k), int(patch.top / k) + 1),
+                int(patch.left / k) : max(int((patch.left + patch.size[1]) / k), int(patch.left / k) + 1),
+            ]
+            return np.asarray(np.median(part, (1, 2)), np.float64)
+
+        camera = background.follow(light, start)
+        for k, patch in enumerate(tracks.patches):
+            fit = patch.find(light, tracks.last[k])
+            far = np.abs(np.nan_to_num(fit.vector - tracks.last[k])).max() > JUMP
+            if len(patch.axes) and (fit.likeness < LIKE or far):
+                other = patch.find(light, start(patch))
+                fit = other if other.likeness > fit.likeness else fit
+            lost = bool(len(patch.axes)) and fit.likeness < LOST
+            if not lost and len(patch.axes):
+                tracks.last[k] = fit.vector
+            vector = fit.vector - (camera[0] + patch.centre @ camera[1:]) if self.options.detrend else fit.vector
+            frozen = -1.0
+            if before is not None:
+                region = regions[k]
+                rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+                frozen = float(np.mean((before[rows, cols] == light[rows, cols])[tracks.parts[k]]))
+            tracks.add(k, np.full(2, np.nan) if lost else vector, np.nan if lost else fit.noise, lost, frozen)
+        tracks.times.append(np.nan if frame.time is None else frame.time)
+        return light
+
+    def _finish(
+        self,
+        reader: VideoReader,
+        regions: tuple[Region, ...],
+        patches: list[Patch],
+        patterns: list[Pattern],
+        background: Background,
+        tracks: Tracks,
+    ) -> Motion:
+        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings)
+        lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
+        found = []
+        for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
+            vectors, residue, lost, frozen = tracks.of(k)
+            noise = background.noise_of(patch, residue, timing.times, timing.rate, timing.even)
+            notes = notes_on(patch, pattern, lost, len(vectors), frozen if lossy else 0.0)
+            for note in notes:
+                self.warnings.append(f"roi {region}: {note}" if note[0].isdigit() else f"roi {region} {note}")
+            displacement = np.where(patch.told, vectors, np.nan)
+            sigma = np.sqrt(np.stack([noise.variance[:, 0, 0], noise.variance[:, 1, 1]], 1))
+            across = vectors if len(patch.axes) else np.full_like(vectors, np.nan)
+            share = float(pattern.weights.mean())
+            direction = main_direction(across, noise.variance, patch.axes)
+            across = across if len(patch.axes) != 1 else np.nan_to_num(across) + 0 * residue[:, None]
+            found.append(
+                RegionMotion(
+                    region,
+                    displacement,
+                    np.where(patch.told, sigma, np.nan),
+                    direction,
+                    share,
+                    lost,
+                    "; ".join(notes),
+                    timing,
+                    noise,
+                    across,
+                )
+            )
+        return Motion(
+            source=reader.name,
+            regions=tuple(found),
+            timing=timing,
+            reference=str(self.options.policy),
+            mm_per_px=self.options.mm_per_px,
+            detrended=self.options.detrend,
+            still=len(background.patches),
+            warnings=[*dict.fromkeys([*reader.warnings, *self.warnings])],
+            interrupted=self.stop.is_set(),
+            lost=max(reader.missing, reader.errors),
+        )

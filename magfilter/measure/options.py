@@ -1,0 +1,87 @@
+"""What a measurement may be told, checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from magfilter.errors import OptionError
+from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.masks import Region
+from magfilter.models import DEFAULT_MODEL
+from magfilter.reference import ReferencePolicy
+
+__all__ = ["MeasureOptions"]
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Options of `measure_motion`; the command's, by the same names.
+
+    Attributes:
+        roi: rectangles "x,y,width,height" px of the picture as a player shows it, or the same as numbers, one or
+            several; none for the whole picture.
+        still: a rectangle of background that rests; None to look for it.
+        fps: true frames a second, where the input says otherwise.
+        mm_per_px: millimetres a pixel, for results in mm as well.
+        detrend: take the motion of the still background, a camera's, off.
+        reference: "first" or "frame:N", the frame that motion is measured against.
+        start, duration: seconds of the input to work on, in the container's time.
+        model, backend, device, proxy, threads: as `magfilter.Magnifier`'s.
+        input_format: container of the input, for raw streams and pipes.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    roi: Any = ()
+    still: Any = None
+    fps: float | None = None
+    mm_per_px: float | None = None
+    detrend: bool = False
+    reference: str = "first"
+    start: float | None = None
+    duration: float | None = None
+    model: str = DEFAULT_MODEL
+    backend: str = "auto"
+    device: str = "auto"
+    proxy: float = DEFAULT_PROXY
+    threads: int = 0
+    input_format: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, what in (("fps", self.fps, "frames a second"), ("mm_per_px", self.mm_per_px, "mm a pixel")):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise OptionError(f"{name} must be more than 0 {what}, got {value:g}")
+        if self.start is not None and not self.start >= 0:
+            raise OptionError(f"start must be 0 or more seconds, got {self.start:g}")
+        if self.duration is not None and not self.duration > 0:
+            raise OptionError(f"duration must be more than 0 seconds, got {self.duration:g}")
+        if self.threads < 0:
+            raise OptionError(f"threads must be 0 (all cores) or more, got {self.threads}")
+        if self.policy.kind not in ("first", "frame"):
+            raise OptionError(
+                f"reference {self.reference} has no fixed position to measure against; use first or frame:N"
+            )
+        for region in (*self.regions, *([] if self.still_region is None else [self.still_region])):
+            if region.alpha is not None:
+                raise OptionError(f"roi {region} has a factor, and nothing is magnified here; give x,y,width,height")
+
+    @property
+    def policy(self) -> ReferencePolicy:
+        return ReferencePolicy.parse(self.reference)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The rectangles; none for the whole picture."""
+        roi = self.roi
+        one = isinstance(roi, (str, Region)) or (
+            isinstance(roi, Sequence) and len(roi) > 0 and not isinstance(roi[0], (str, Region, Sequence))
+        )
+        return tuple(Region.parse(value) for value in ([roi] if one else roi or ()))
+
+    @property
+    def still_region(self) -> Region | None:
+        return None if self.still is None else Region.parse(self.still)

@@ -1,0 +1,301 @@
+"""Writing a measurement: CSV tables, Universal File Format, a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magfilter._version import __version__
+from magfilter.errors import MagfilterError
+from magfilter.measure.result import AXES, Motion
+from magfilter.media.target import PartFile, write_failed
+
+__all__ = ["check_extra", "peak_table", "write_motion", "write_plot", "write_spectrum", "write_uff"]
+
+NUMBER = "%.9g"  # times of a long recording need so many digits
+TALL = 3.2  # inches of plot a region
+
+
+def check_extra(module: str, option: str) -> None:
+    """Raise MagfilterError, naming the pip command, unless an optional package can be imported."""
+    extra = {"matplotlib": "plot", "pyuff": "uff"}[module]
+    try:
+        __import__(module)
+    except ImportError as error:
+        raise MagfilterError(
+            f'{option} needs {module} ({error}); install it with: pip install "magfilter[{extra}]"'
+        ) from None
+
+
+def _units(motion: Motion) -> list[tuple[str, float]]:
+    return [("px", 1.0)] + ([("mm", motion.mm_per_px)] if motion.mm_per_px else [])
+
+
+def _header(motion: Motion, what: str) -> list[str]:
+    lines = [
+        f"{what} by magfilter {__version__} of {motion.source}",
+        f"frames: {motion.frames}, frame rate: {motion.rate:.10g} Hz" + ("" if motion.timing.even else " on average"),
+        f"reference: {motion.reference}; x to the right, y down, in the picture as a player shows it",
+    ]
+    if motion.mm_per_px:
+        lines.append(f"scale: {motion.mm_per_px:g} mm a pixel")
+    if motion.detrended:
+        lines.append("the motion of the still background was taken off")
+    lines.append(
+        f"uncertainty from {motion.still} patches of still background"
+        if motion.still
+        else "uncertainty from the fit alone: no still background"
+    )
+    for number, region in enumerate(motion.regions):
+        lines.append(
+            f"r{number}: roi {region.region}; along: {region.angle:.1f} degrees, counter-clockwise from the right; "
+            f"measured share of its pixels {region.share:.3f}" + (f"; {region.note}" if region.note else "")
+        )
+    return lines
+
+
+def _table(motion: Motion, what: str, names: list[str], columns: list[Any]) -> Callable[[Any], None]:
+    def write(file: Any) -> None:
+        for line in _header(motion, what):
+            file.write(f"# {' '.join(line.split())}\n")
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(names)
+        for row in zip(*columns, strict=True):
+            rows.writerow(["" if np.isnan(value) else NUMBER % value for value in row])
+
+    return write
+
+
+def _save(target: str, source: str, overwrite: bool, write: Callable[[Any], None], *, binary: bool = False) -> None:
+    """Write beside `target`, and give it its name when it is whole; or to stdout."""
+    part = PartFile(target, source, overwrite)
+    if part.pipe:
+        write(sys.stdout)
+        return
+    try:
+        path = Path(part.name.removeprefix("file:"))
+        with path.open("wb") as raw:
+            file = raw if binary else io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="")
+            write(file)
+            file.flush()
+        part.commit()
+    except OSError as error:
+        part.discard()
+        raise write_failed(target, error) from error
+    except BaseException:
+        part.discard()
+        raise
+
+
+def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Displacement over time as CSV: a line a frame; lines that begin with # say what it is.
+
+    Columns: frame, time_s, and of region number K rK_dx_px, rK_dy_px, rK_along_px, their standard deviations
+    rK_dx_sigma_px and so on, and the same in mm if the scale is known. Empty is not known.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    names, columns = ["frame", "time_s"], [np.arange(motion.frames), motion.times]
+    for number, region in enumerate(motion.regions):
+        for unit, scale in _units(motion):
+            values = [*region.displacement.T, region.along, *region.sigma.T, region.along_sigma]
+            kinds = ("dx", "dy", "along", "dx_sigma", "dy_sigma", "along_sigma")
+            names += [f"r{number}_{kind}_{unit}" for kind in kinds]
+            columns += [value * scale for value in values]
+    _save(os.fspath(target), motion.source, overwrite, _table(motion, "displacement", names, columns))
+
+
+def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Amplitude spectra as CSV: frequency_hz, and of region number K rK_x_px, rK_y_px, rK_along_px, and the noise
+    floors rK_x_floor_px and so on; in mm too if the scale is known. Without a spectrum, the head alone.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    names, columns = ["frequency_hz"], []
+    first = motion.regions[0].spectrum
+    columns.append(np.zeros(0) if first is None else first.frequency)
+    for number, region in enumerate(motion.regions):
+        for unit, scale in _units(motion):
+            for kind in ("amplitude", "floor"):
+                for axis in AXES:
+                    names.append(f"r{number}_{axis}{'_floor' if kind == 'floor' else ''}_{unit}")
+                    spectrum = region.spectrum
+                    columns.append(np.zeros(0) if spectrum is None else getattr(spectrum, kind)[axis] * scale)
+    what = "amplitude spectrum (single-sided, Hann window, coherent gain corrected, four times zero-padded)"
+    _save(os.fspath(target), motion.source, overwrite, _table(motion, what, names, columns))
+
+
+def peak_table(motion: Motion) -> str:
+    """The peaks of every region, for people."""
+    unit, scale = ("mm", motion.mm_per_px) if motion.mm_per_px else ("px", 1.0)
+    lines = []
+    for number, region in enumerate(motion.regions):
+        sigma = float(np.sqrt(np.nanmean(region.along_sigma**2))) if np.isfinite(region.along_sigma).any() else np.nan
+        lines.append(
+            f"r{number}  roi {region.region}  main direction {region.angle:.1f}°  "
+            f"1-sigma {sigma * scale:.2g} {unit} a frame"
+            + ("" if region.spectrum is None else f"  resolution {region.spectrum.resolution:.4g} Hz")
+        )
+        if not region.peaks:
+            why = "too few frames for a spectrum" if region.spectrum is None else "no vibration above the noise"
+            lines.append(f"    {why}")
+            continue
+        heads = ("axis", "Hz", "+-", f"amplitude {unit}", "+-", f"x {unit}", f"y {unit}", "over noise")
+        rows: list[tuple[str, ...]] = [heads]
+        for p in region.peaks:
+            sizes = (p.amplitude * scale, p.amplitude_sigma * scale, p.x * scale, p.y * scale)
+            shown = [f"{size:.3g}" for size in sizes]
+            rows.append((p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}"))
+        widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+        lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(lines)
+
+
+def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Displacements and spectra as Universal File Format, data sets 58: node K + 1 is region K, direction 1 is x and
+    2 is y. Metres if the scale is known, else px. What is not known is left out.
+
+    Raises:
+        MagfilterError: pyuff is not installed. OutputError: the file exists or cannot be written.
+    """
+    check_extra("pyuff", "--uff")
+    import pyuff
+
+    unit, scale = ("m", motion.mm_per_px / 1000) if motion.mm_per_px else ("px", 1.0)
+    sets = []
+    for number, region in enumerate(motion.regions, 1):
+        for axis in (0, 1):
+            values = region.displacement[:, axis]
+            if not np.isfinite(values).all():
+                continue
+            common = {
+                "type": 58,
+                "binary": 0,
+                "id1": f"magfilter roi {region.region}",
+                "rsp_node": number,
+                "rsp_dir": axis + 1,
+                "ref_node": 0,
+                "ref_dir": 0,
+                "ordinate_spec_data_type": 8,
+                "orddenom_spec_data_type": 0,
+                "orddenom_axis_units_lab": "NONE",
+                "ordinate_axis_units_lab": unit,
+            }
+            even = motion.timing.even
+            step = 1 / motion.rate
+            sets.append(
+                {
+                    **common,
+                    "func_type": 1,
+                    "ord_data_type": 4,
+                    "abscissa_spacing": 1 if even else 0,
+                    "abscissa_min": 0.0,
+                    "abscissa_inc": step if even else 0.0,
+                    "abscissa_spec_data_type": 17,
+                    "abscissa_axis_units_lab": "s",
+                    "x": motion.times,
+                    "data": values * scale,
+                }
+            )
+            spectrum = region.spectrum
+            if spectrum is not None:
+                sets.append(
+                    {
+                        **common,
+                        "func_type": 0,  # pyuff writes no spectra; this is general
+                        "id2": "amplitude spectrum, single-sided",
+                        "ord_data_type": 4,
+                        "abscissa_spacing": 1,
+                        "abscissa_min": 0.0,
+                        "abscissa_inc": float(spectrum.frequency[1]),
+                        "abscissa_spec_data_type": 18,
+                        "abscissa_axis_units_lab": "Hz",
+                        "x": spectrum.frequency,
+                        "data": spectrum.amplitude[AXES[axis]] * scale,
+                    }
+                )
+
+    part = PartFile(os.fspath(target), motion.source, overwrite)
+    try:
+        path = Path(part.name.removeprefix("file:"))
+        path.unlink(missing_ok=True)  # pyuff takes an empty file for a broken one
+        if sets:
+            pyuff.UFF(str(path)).write_sets(sets, "overwrite")
+        else:
+            path.touch()
+        part.commit()
+    except OSError as error:
+        part.discard()
+        raise write_failed(os.fspath(target), error) from error
+    except BaseException:
+        part.discard()
+        raise
+
+
+def write_plot(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Displacement over time and amplitude spectrum of every region, as a picture (its format by the suffix).
+
+    Raises:
+        MagfilterError: matplotlib is not installed. OutputError: the file exists or cannot be written.
+    """
+    check_extra("matplotlib", "--plot")
+    from matplotlib.figure import Figure
+
+    unit, scale = ("mm", motion.mm_per_px) if motion.mm_per_px else ("px", 1.0)
+    figure = Figure(figsize=(12, TALL * len(motion.regions) + 0.3), layout="constrained")
+    grid: Any = figure.subplots(len(motion.regions), 2, squeeze=False)
+    for number, (region, (left, right)) in enumerate(zip(motion.regions, grid, strict=True)):
+        for axis, colour in zip(AXES, ("C0", "C1", "k"), strict=True):
+            values = region.axis(axis)
+            if not np.isfinite(values).any():
+                continue
+            thick = 1.0 if axis == "along" else 0.7
+            label = f"along {region.angle:.0f}°" if axis == "along" else axis
+            left.plot(motion.times, values * scale, colour, lw=thick, label=label, zorder=1 if axis == "along" else 2)
+            if region.spectrum is not None:
+                spectrum = region.spectrum
+                hertz, tall = spectrum.frequency[1:], spectrum.amplitude[axis][1:] * scale
+                right.semilogy(hertz, np.maximum(tall, 1e-12), colour, lw=thick, label=axis)
+        along, sigma = region.along * scale, region.along_sigma * scale
+        left.fill_between(motion.times, along - sigma, along + sigma, color="k", alpha=0.2, lw=0)
+        if region.spectrum is not None and np.isfinite(region.spectrum.floor["along"]).any():
+            floor = region.spectrum.floor["along"] * scale
+            right.semilogy(region.spectrum.frequency[1:], floor[1:], "r--", lw=1, label="noise floor, along")
+            right.set_ylim(bottom=max(float(floor[1:].min()) / 10, 1e-9))
+        _name_peaks(right, (peak for peak in region.peaks if peak.axis == "along"), scale, unit)
+        left.set_title(f"r{number}: roi {region.region}", loc="left")
+        left.set(xlabel="time, s", ylabel=f"displacement, {unit}")
+        right.set(xlabel="frequency, Hz", ylabel=f"amplitude, {unit}")
+        for side in (left, right):
+            side.grid(alpha=0.3)
+            if side.get_legend_handles_labels()[0]:
+                side.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=4, fontsize=8, frameon=False)
+    suffix = Path(os.fspath(target)).suffix.lower().lstrip(".") or "png"
+    if suffix not in figure.canvas.get_supported_filetypes():
+        raise MagfilterError(f"{os.fspath(target)}: matplotlib writes no .{suffix}; end the name in .png, .svg or .pdf")
+
+    def write(file: Any) -> None:
+        figure.savefig(file, format=suffix, dpi=110)
+
+    _save(os.fspath(target), motion.source, overwrite, write, binary=True)
+
+
+def _name_peaks(axes: Any, peaks: Iterable[Any], scale: float, unit: str) -> None:
+    for peak in list(peaks)[:5]:
+        axes.plot(peak.frequency, peak.amplitude * scale, "rv", ms=5)
+        axes.annotate(
+            f"{peak.frequency:.5g} Hz, {peak.amplitude * scale:.3g} {unit}",
+            (peak.frequency, peak.amplitude * scale),
+            xytext=(6, 2),
+            textcoords="offset points",
+            fontsize=8,
+        )

@@ -1,0 +1,210 @@
+"""What a measurement gives: arrays of displacement, their uncertainty, spectra and peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.masks import Region
+from magfilter.measure.noise import StillNoise
+from magfilter.measure.spectrum import FEWEST, Peak, Spectrum, find_peaks, frequencies, power, rms_of_white
+
+__all__ = ["AXES", "Motion", "RegionMotion", "Timing"]
+
+Floats = NDArray[np.float64]
+
+AXES = ("x", "y", "along")
+STANDS_OUT = 2.0  # times the uncertainty from which motion beside the drift has a direction of its own
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When frames were taken.
+
+    Attributes:
+        times: (n,) s, the first is 0.
+        rate: frames a second, on average.
+        even: whether they are evenly spaced.
+    """
+
+    times: Floats
+    rate: float
+    even: bool
+
+
+@dataclass(frozen=True)
+class RegionMotion:
+    """The motion of what moves in a region. px of the picture as a player shows it, x to the right, y down.
+
+    Attributes:
+        region: the rectangle.
+        displacement: (n, 2) px, x and y, against the reference. NaN where the texture tells none, or the thing
+            was not found again.
+        sigma: (n, 2) px, standard deviation of the displacement.
+        direction: (2,) unit vector of the main direction of motion, towards positive x (or y, if it is upright).
+            If only the motion across an edge can be told, across that.
+        share: of the region's pixels that were measured: 1 where all move, less where a thing moves on a ground.
+        lost: frames in which it was not found again.
+        note: what the user should know about it, or "".
+    """
+
+    region: Region
+    displacement: Floats
+    sigma: Floats
+    direction: Floats
+    share: float
+    lost: int
+    note: str
+    timing: Timing = field(repr=False)
+    noise: StillNoise = field(repr=False)
+    _across: Floats = field(repr=False)  # (n, 2) px, also where x and y alone are not told
+
+    @property
+    def along(self) -> Floats:
+        """(n,) px, displacement along `direction`."""
+        return np.asarray(self._across @ self.direction)
+
+    @property
+    def along_sigma(self) -> Floats:
+        """(n,) px, standard deviation of `along`."""
+        return np.asarray(np.sqrt((self.noise.variance @ self.direction) @ self.direction))
+
+    @property
+    def angle(self) -> float:
+        """Degrees of `direction`, counter-clockwise from the right, as drawn on paper: −90 to 90."""
+        return float(np.degrees(np.arctan2(-self.direction[1], self.direction[0])))
+
+    def axis(self, name: str) -> Floats:
+        """(n,) px, displacement along "x", "y" or "along"."""
+        return self.along if name == "along" else self.displacement[:, AXES.index(name)]
+
+    @cached_property
+    def spectrum(self) -> Spectrum | None:
+        """Amplitude spectrum of each axis that is known; None with fewer than 8 frames."""
+        count, timing = len(self.displacement), self.timing
+        if count < FEWEST:
+            return None
+        grid, resolution = frequencies(count, timing.rate)
+        amplitude, floor = {}, {}
+        for name in AXES:
+            values = filled(self.axis(name))
+            if values is None:
+                amplitude[name] = floor[name] = np.full(len(grid), np.nan)
+                continue
+            amplitude[name] = np.sqrt(power(values, timing.times, timing.rate, even=timing.even))
+            unit = self.direction if name == "along" else np.eye(2)[AXES.index(name)]
+            floor[name] = self.noise.floor(unit, rms_of_white(count), len(grid))
+        return Spectrum(grid, amplitude, floor, resolution)
+
+    @cached_property
+    def peaks(self) -> list[Peak]:
+        """The vibrations found, those along the main direction first, then those of x and y that are not among them.
+
+        Strongest first; empty without a spectrum.
+        """
+        spectrum = self.spectrum
+        if spectrum is None:
+            return []
+        nothing = np.full(len(self.displacement), np.nan)
+        sides = [filled(self.axis(name)) for name in ("x", "y")]
+        both = (nothing if sides[0] is None else sides[0], nothing if sides[1] is None else sides[1])
+        found: list[Peak] = []
+        for name in ("along", "x", "y"):
+            values = filled(self.axis(name))
+            if values is None:
+                continue
+            timing = self.timing
+            more = find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
+            known = [peak.frequency for peak in found]
+            found += [p for p in more if all(abs(p.frequency - f) > spectrum.resolution for f in known)]
+        return found
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A measured video.
+
+    Attributes:
+        source: its name.
+        regions: the motion of each, in the order given.
+        timing: when the frames were taken.
+        reference: the frame that motion is measured against.
+        mm_per_px: scale, or None.
+        detrended: whether the motion of the still background was taken off.
+        still: patches of still background that the uncertainty is from; 0: it is from the fit alone.
+        warnings: lines for the user.
+        interrupted: stopped before the end on request.
+        lost: frames that the input should have held and did not give.
+        seconds: wall time.
+    """
+
+    source: str
+    regions: tuple[RegionMotion, ...]
+    timing: Timing
+    reference: str
+    mm_per_px: float | None = None
+    detrended: bool = False
+    still: int = 0
+    warnings: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    lost: int = 0
+    seconds: float = 0.0
+
+    @property
+    def times(self) -> Floats:
+        """(n,) s, the first frame's is 0."""
+        return self.timing.times
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.timing.rate
+
+    @property
+    def frames(self) -> int:
+        """Frames measured."""
+        return len(self.timing.times)
+
+    def __getitem__(self, number: int) -> RegionMotion:
+        return self.regions[number]
+
+
+def filled(values: Floats) -> Floats | None:
+    """Values (n,) with single gaps bridged straight; None if a tenth or more is missing."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    if known.mean() < 0.9:
+        return None
+    at = np.arange(len(values))
+    return np.asarray(np.interp(at, at[known], values[known]))
+
+
+def main_direction(displacement: Floats, variance: Floats, told: NDArray[Any]) -> Floats:
+    """Unit vector (2,) of the direction in which (n, 2) px vary most.
+
+    Of the motion beside its straight drift, where there is more than noise (`variance`, (n, 2, 2) px²); else of the
+    drift. `told` (k, 2) are the directions that are known.
+    """
+    if len(told) == 1:
+        return _forward(told[0])
+    known = displacement[np.isfinite(displacement).all(1)]
+    if len(known) < 3 or not len(told):
+        return np.array([1.0, 0.0])
+    at = np.arange(len(known))
+    beside = known - np.stack([np.polyval(np.polyfit(at, side, 1), at) for side in known.T], 1)
+    noise = float(np.trace(variance.mean(0)) / 2)
+    for values in (beside, known - known.mean(0)):
+        sizes, vectors = np.linalg.eigh(np.cov(values.T))
+        if sizes[-1] > STANDS_OUT**2 * noise:
+            break
+    return _forward(vectors[:, -1])
+
+
+def _forward(vector: Floats) -> Floats:
+    lead = vector[0] if abs(vector[0]) > 1e-6 else vector[1]
+    return np.asarray(vector * (1 if lead >= 0 else -1), np.float64)

@@ -1,0 +1,220 @@
+"""Which points of the picture move and which rest, by the network's flow on a sample of the frames.
+
+A region often holds more than what is to be measured: a fork before a wall. The mean over both would be too small,
+and frame by frame noise decides what seems to move. So the flow of some dozens of frames is taken together: the
+points that share the strongest motion over time are the thing, and those that have next to nothing of any are the
+ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.ground import global_motion
+from magfilter.masks import Region
+from magfilter.measure.register import Patch
+
+__all__ = ["Pattern", "Survey", "still_patches", "turn_field"]
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+ENOUGH = 64  # flows that are kept; twice as many at most
+POINTS = 60_000  # of a flow that is kept
+FEWEST = 4  # flows that tell anything
+CLEAR = 3.0  # times stronger the shared motion is than what is left
+LEAST = 0.005  # px, root mean square: less is the network's noise
+STEEP = 99  # percentile of the slopes from which a point counts in full
+EDGE = (0.4, 0.6)  # share of the motion from which a point begins to count, and counts in full
+RESTS = 0.2  # share of the motion below which a point may rest
+TILE = 32  # px, side of the still patches
+TILES = 12
+APART = 8  # px between what moves and what is said to rest
+
+
+def turn_field(flow: Array, turns: int) -> Array:
+    """A flow (2, h, w) turned with its picture by so many quarters, counter-clockwise."""
+    for _ in range(turns % 4):
+        flow = np.rot90(flow, axes=(1, 2))
+        flow = np.stack([flow[1], -flow[0]])
+    return np.ascontiguousarray(flow)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What moves in a region.
+
+    Attributes:
+        weights: (h, w) float32 0..1 for every pixel of the region: 1 what moves as the strongest, 0 what rests.
+        motion: px, root mean square of the strongest motion, as the network sees it; 0 if none stands out.
+        against: whether a part as large moves the other way, which is left out.
+    """
+
+    weights: Array
+    motion: float
+    against: bool = False
+
+
+class Survey:
+    """Flows of some of the frames, thinned out evenly but not periodically as they come.
+
+    A regular choice could meet a vibration always at the same phase, so one of every stretch is taken by lot.
+
+    Args:
+        size: (H, W) px of the picture as shown.
+        every: frames a stretch, at the beginning.
+        detrend: the motion of the picture's rim is subtracted from every flow.
+    """
+
+    def __init__(self, size: tuple[int, int], every: int, detrend: bool) -> None:
+        self.size, self.detrend = size, detrend
+        self._every = max(1, every)
+        self._lot = np.random.default_rng(0)
+        self._next = self._draw(0)
+        self._flows: list[NDArray[np.float16]] = []
+        self._seen = 0
+        self._step = 1
+        self.stride = 1.0
+
+    def _draw(self, begin: int) -> int:
+        return begin + int(self._lot.integers(self._every))
+
+    def wants(self, number: int) -> bool:
+        """Whether the flow of frame `number` is wanted; ask once for every frame, in order."""
+        if number < self._next:
+            return False
+        self._next = self._draw((number // self._every + 1) * self._every)
+        return True
+
+    def add(self, flow: Array) -> None:
+        """A flow (2, h, w) px, of the picture as shown."""
+        if self.detrend:
+            flow = flow - global_motion(flow)
+        self._step = max(1, int(np.ceil(np.sqrt(flow[0].size / POINTS))))
+        self.stride = max(self.size[0] / flow.shape[1], self.size[1] / flow.shape[2]) * self._step
+        kept = flow[:, self._step // 2 :: self._step, self._step // 2 :: self._step]
+        self._flows.append(kept.astype(np.float16))
+        if len(self._flows) >= 2 * ENOUGH:
+            self._flows = self._flows[::2]
+            self._every *= 2
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    @property
+    def flows(self) -> Array:
+        """(n, 2, h, w) float32 px, each point's mean over time taken off."""
+        flows: Array = np.stack(self._flows).astype(np.float32)
+        flows -= flows.mean(0)
+        return flows
+
+    def pattern(self, region: Region, texture: Array) -> Pattern:
+        """What moves in a region.
+
+        Args:
+            texture: (H, W) how much slope the picture has; the flow counts where there is some.
+        """
+        even = Pattern(np.ones((region.height, region.width), np.float32), 0.0)
+        if len(self) < FEWEST:
+            return even
+        rows = self._points(region.y, region.height, self._flows[0].shape[1])
+        cols = self._points(region.x, region.width, self._flows[0].shape[2])
+        flows = self.flows[:, :, rows[0] : rows[1], cols[0] : cols[1]]
+        count = len(flows)
+        at_y = np.clip(((np.arange(*rows) + 0.5) * self.stride).astype(int), 0, self.size[0] - 1)
+        at_x = np.clip(((np.arange(*cols) + 0.5) * self.stride).astype(int), 0, self.size[1] - 1)
+        slope = texture[np.ix_(at_y, at_x)].astype(np.float64)
+        clear = np.minimum(slope / max(float(np.percentile(slope, STEEP)), 1e-12), 1.0)
+        flat = flows.reshape(count, 2, -1) * np.sqrt(clear.ravel()).astype(np.float32)
+        flat = flat.reshape(count, -1)
+        values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
+        # Motion on a circle has two strong components, so the third says what is noise.
+        if values[-1] < CLEAR * max(values[-3], 0.0):
+            return even
+        time = vectors[:, -1].astype(np.float32)
+        shared = np.tensordot(time, flows, 1).astype(np.float64) / np.sqrt(count)  # (2, h, w) px, root mean square
+        spread = (shared * clear).reshape(2, -1) @ shared.reshape(2, -1).T
+        along = np.linalg.eigh(spread)[1][:, -1]
+        part = np.tensordot(along, shared, 1)
+        ahead, behind = (float((clear * np.maximum(sign * part, 0) ** 2).sum()) for sign in (1, -1))
+        part = part if ahead >= behind else -part
+        forward = clear * np.maximum(part, 0)
+        top = float((forward * np.maximum(part, 0) ** 2).sum() / max((forward * np.maximum(part, 0)).sum(), 1e-20))
+        if top < LEAST:
+            return even
+        weights = np.clip((part / top - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
+        against = min(ahead, behind) > 0.3 * max(ahead, behind)
+        return Pattern(self._enlarge(weights.astype(np.float32), rows[0], cols[0], region), top, against)
+
+    def _points(self, begin: int, length: int, count: int) -> tuple[int, int]:
+        low = min(int(begin / self.stride), count - 1)
+        return low, max(low + 1, min(count, int(np.ceil((begin + length) / self.stride))))
+
+    def _enlarge(self, values: Array, top: int, left: int, region: Region) -> Array:
+        """Values on the flow's points (from row `top`, column `left`) on the region's pixels, bilinearly."""
+        for axis, (first, begin, length) in enumerate(((top, region.y, region.height), (left, region.x, region.width))):
+            at = np.clip((begin + np.arange(length) + 0.5) / self.stride - 0.5 - first, 0, values.shape[axis] - 1)
+            low = np.floor(at).astype(np.intp)
+            share = (at - low).astype(np.float32)
+            near, far = values.take(low, axis), values.take(np.minimum(low + 1, values.shape[axis] - 1), axis)
+            values = near + (far - near) * (share[:, None] if axis == 0 else share)
+        return values
+
+    def unrest(self, region: Region) -> float:
+        """Px, root mean square, of the mean motion of a rectangle about its middle; 0 if there are too few flows."""
+        if len(self) < FEWEST:
+            return 0.0
+        rows = self._points(region.y, region.height, self._flows[0].shape[1])
+        cols = self._points(region.x, region.width, self._flows[0].shape[2])
+        part = np.stack([flow[:, rows[0] : rows[1], cols[0] : cols[1]] for flow in self._flows])
+        mean = part.astype(np.float32).mean((2, 3))
+        return float(np.sqrt(((mean - mean.mean(0)) ** 2).sum(1).mean()))
+
+
+def still_patches(
+    survey: Survey, reference: Array, noise: float, moving: NDArray[np.bool_], motion: float, within: Region | None
+) -> list[Patch]:
+    """Textured patches of what rests, at most TILES of them.
+
+    Args:
+        reference: (H, W) luma 0..1; `noise` is its noise.
+        moving: (H, W) where the regions' things are; patches keep APART px off.
+        motion: px, the smallest of the regions' motions; 0 if none stands out.
+        within: take all of this rectangle instead, whatever the survey says.
+    """
+    height, width = reference.shape
+    side = max(12, min(TILE, height // 4, width // 4))
+    area = within or Region(0, 0, width, height)
+    side_y, side_x = min(side, area.height), min(side, area.width)
+    found: list[tuple[float, Patch]] = []
+    for top in range(area.y, area.y + area.height - side_y + 1, side_y):
+        for left in range(area.x, area.x + area.width - side_x + 1, side_x):
+            near = moving[max(0, top - APART) : top + side_y + APART, max(0, left - APART) : left + side_x + APART]
+            if within is None and near.any():
+                continue
+            patch = Patch(reference, (top, left), np.ones((side_y, side_x), np.float32), noise)
+            if len(patch.axes) == 2:
+                found.append((survey.unrest(Region(left, top, side_x, side_y)), patch))
+    if within is None and found:
+        # The quietest quarter is what rests, and what is not much louder; but nothing that moves as the thing does.
+        limit = max(2 * float(np.percentile([unrest for unrest, _ in found], 25)), LEAST)
+        limit = min(limit, RESTS * motion) if motion else limit
+        found = [(unrest, patch) for unrest, patch in found if unrest <= limit]
+    if len(found) > TILES:
+        found = [found[k] for k in np.linspace(0, len(found) - 1, TILES).round().astype(int)]
+    return [patch for _, patch in found]
+
+
+def texture(reference: Array) -> Array:
+    """(H, W) squared slope of the luma, over a few pixels."""
+    down, along = np.gradient(reference)
+    slope: Any = down**2 + along**2
+    for axis in (0, 1):
+        padded = np.pad(slope, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], mode="edge")
+        count = slope.shape[axis]
+        slope = sum(padded.take(range(k, k + count), axis) for k in range(5)) / 5
+    return np.asarray(slope, np.float32)
