@@ -68,14 +68,9 @@ def backward_warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor
 
 def _neighbours(field: Tensor, dilation: int = 1) -> Tensor:
     """The 3×3 neighbourhood of every point: (B, C, h, w) → (B, 9, C, h, w)."""
-    height, width = field.shape[-2:]
     padded = F.pad(field, (dilation,) * 4, mode="replicate")
-    views = [
-        padded[..., dy * dilation : dy * dilation + height, dx * dilation : dx * dilation + width]
-        for dy in range(3)
-        for dx in range(3)
-    ]
-    return torch.stack(views, 1)
+    steps = [_from(k * dilation, 2 * dilation) for k in range(3)]
+    return torch.stack([padded[..., down, along] for down in steps for along in steps], 1)
 
 
 def _box(field: Tensor, size: int) -> Tensor:
@@ -88,17 +83,21 @@ def _box(field: Tensor, size: int) -> Tensor:
 
 def _window_sum(field: Tensor, size: int) -> Tensor:
     """Sum over a size × size window; there is nothing outside."""
-    height, width = field.shape[-2:]
-    half = size // 2
+    half, last = size // 2, size - 1
     wide = F.pad(field, (half, half, 0, 0))
-    rows = wide[..., :width]
+    rows = wide[..., :-last]
     for k in range(1, size):
-        rows = rows + wide[..., k : k + width]
+        rows = rows + wide[..., _from(k, last)]
     tall = F.pad(rows, (0, 0, half, half))
-    out = tall[..., :height, :]
+    out = tall[..., :-last, :]
     for k in range(1, size):
-        out = out + tall[..., k : k + height, :]
+        out = out + tall[..., _from(k, last), :]
     return out
+
+
+def _from(start: int, margin: int) -> slice:
+    """The stretch at `start` of what is `margin` longer, told from its end: no size for an engine to compute."""
+    return slice(start, start - margin or None)
 
 
 def _planes(field: Tensor) -> list[Tensor]:
