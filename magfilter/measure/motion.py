@@ -27,7 +27,7 @@ from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
-from magfilter.measure.tracks import Tracks, find_timing, grown_by, notes_on
+from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.source import is_pipe
@@ -45,6 +45,7 @@ LIKE = 0.5  # correlation below which the network is asked
 LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
 WHITE, BLACK = 0.985, 0.005  # of 0..1: beyond, a sensor may have clipped
+RIM = 2  # px of a thing along its ground that are left out
 CLIPPED = 3  # px around clipped pixels that are left out
 
 
@@ -260,12 +261,14 @@ class _Job:
         for region in regions:
             pattern = survey.pattern(region, slope)
             rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
-            sound = pattern.weights * ~clipped[rows, cols]
             strength = slope[rows, cols]
-            if (sound * strength).sum() >= 0.5 * (pattern.weights * strength).sum():
+            # The ground shows through at the rim; but of a thin thing the rim is all there is.
+            inner = pattern.weights * ~grown_by(pattern.weights < 0.5, RIM)
+            weights = inner if keeps_most(inner, pattern.weights, strength) else pattern.weights
+            sound = weights * ~clipped[rows, cols]
+            if keeps_most(sound, weights, strength):
                 weights = sound
             else:
-                weights = pattern.weights
                 self.warnings.append(
                     f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
                     "if they are overexposed, the displacement may be a little off"
