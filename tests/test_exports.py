@@ -20,7 +20,9 @@ PUBLIC = {
     "MagfilterError",
     "Magnifier",
     "MagnifyOptions",
+    "MeasureOptions",
     "ModelError",
+    "Motion",
     "OptionError",
     "OutputError",
     "Progress",
@@ -29,6 +31,7 @@ PUBLIC = {
     "VideoWriter",
     "__version__",
     "magnify_video",
+    "measure_motion",
 }
 
 

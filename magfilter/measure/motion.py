@@ -27,7 +27,7 @@ from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
-from magfilter.measure.tracks import Tracks, find_timing, grown_by, notes_on
+from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.source import is_pipe
@@ -44,7 +44,8 @@ BUFFER = 256_000_000  # bytes of a stream's first frames, held until it is known
 LIKE = 0.5  # correlation below which the network is asked
 LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
-WHITE, BLACK = 0.985, 0.005  # of 0..1: beyond, a sensor may have clipped
+WHITE, BLACK = 0.985, 0.005  # of 0..1: a sensor clips there
+RIM = 2  # px of a thing along its ground that are left out
 CLIPPED = 3  # px around clipped pixels that are left out
 
 
@@ -259,13 +260,15 @@ class _Job:
         patches, patterns = [], []
         for region in regions:
             pattern = survey.pattern(region, slope)
-            rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
-            sound = pattern.weights * ~clipped[rows, cols]
+            rows, cols = _place(region)
             strength = slope[rows, cols]
-            if (sound * strength).sum() >= 0.5 * (pattern.weights * strength).sum():
+            # The ground shows through at the rim; but of a thin thing the rim is all there is.
+            inner = pattern.weights * ~grown_by(pattern.weights < 0.5, RIM)
+            weights = inner if keeps_most(inner, pattern.weights, strength) else pattern.weights
+            sound = weights * ~clipped[rows, cols]
+            if keeps_most(sound, weights, strength):
                 weights = sound
             else:
-                weights = pattern.weights
                 self.warnings.append(
                     f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
                     "if they are overexposed, the displacement may be a little off"
@@ -281,7 +284,7 @@ class _Job:
         for region, pattern in zip(regions, patterns, strict=True):
             whole = (region.height, region.width) == light.shape and not pattern.motion
             if not whole:  # nothing moves in it more than the rest does, so all of it may rest
-                rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+                rows, cols = _place(region)
                 moving[rows, cols] |= pattern.weights > 0.1
         motion = min((p.motion for p in patterns if p.motion), default=0.0)
         within = self.options.still_region
@@ -339,8 +342,7 @@ class _Job:
             vector = fit.vector - (camera[0] + patch.centre @ camera[1:]) if self.options.detrend else fit.vector
             frozen = -1.0
             if before is not None:
-                region = regions[k]
-                rows, cols = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+                rows, cols = _place(regions[k])
                 frozen = float(np.mean((before[rows, cols] == light[rows, cols])[tracks.parts[k]]))
             tracks.add(k, np.full(2, np.nan) if lost else vector, np.nan if lost else fit.noise, lost, frozen)
         tracks.times.append(np.nan if frame.time is None else frame.time)
@@ -365,23 +367,15 @@ class _Job:
             for note in notes:
                 self.warnings.append(f"roi {region}: {note}" if note[0].isdigit() else f"roi {region} {note}")
             displacement = np.where(patch.told, vectors, np.nan)
-            sigma = np.sqrt(np.stack([noise.variance[:, 0, 0], noise.variance[:, 1, 1]], 1))
+            sides = np.stack([noise.variance[:, 0, 0], noise.variance[:, 1, 1]], 1)
+            sigma = np.where(patch.told, np.sqrt(sides), np.nan)
             across = vectors if len(patch.axes) else np.full_like(vectors, np.nan)
             share = float(pattern.weights.mean())
             direction = main_direction(across, noise.variance, patch.axes)
             across = across if len(patch.axes) != 1 else np.nan_to_num(across) + 0 * residue[:, None]
             found.append(
                 RegionMotion(
-                    region,
-                    displacement,
-                    np.where(patch.told, sigma, np.nan),
-                    direction,
-                    share,
-                    lost,
-                    "; ".join(notes),
-                    timing,
-                    noise,
-                    across,
+                    region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across
                 )
             )
         return Motion(
@@ -396,3 +390,7 @@ class _Job:
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
         )
+
+
+def _place(region: Region) -> tuple[slice, slice]:
+    return slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from magfilter.measure.result import Timing
 from magfilter.measure.survey import Pattern
 from magfilter.media import MediaInfo
 
-__all__ = ["Tracks", "find_timing", "grown_by", "notes_on"]
+__all__ = ["Tracks", "find_timing", "grown_by", "keeps_most", "notes_on"]
 
 Floats = NDArray[np.float64]
 
@@ -116,3 +117,8 @@ def grown_by(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
                 grown[:, behind] |= mask[:, ahead]
         mask = grown
     return mask
+
+
+def keeps_most(part: NDArray[Any], whole: NDArray[Any], strength: NDArray[Any]) -> bool:
+    """Whether a part of the weights (h, w) keeps half of the texture, whose strength is (h, w)."""
+    return float((part * strength).sum()) >= 0.5 * float((whole * strength).sum())
