@@ -16,7 +16,7 @@ __all__ = ["BACKENDS", "Engine", "open_engine"]
 Array = NDArray[np.float32]
 Plane = NDArray[Any]
 
-BACKENDS = ("auto", "onnxruntime", "torch")
+BACKENDS = ("auto", "onnxruntime", "onnxruntime-cpu", "torch")
 
 
 class Engine(Protocol):

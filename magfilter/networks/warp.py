@@ -125,12 +125,13 @@ class Judge(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x0 = self.enter(x)  # (B, a, h, w)
+        """Computes in the precision of its weights, see `magfilter.networks.precision`; result as `x`."""
+        x0 = self.enter(x.to(self.head.weight.dtype))  # (B, a, h, w)
         x1 = self.down1(x0)  # (B, b, h/2, w/2)
         x2 = self.down2(x1)  # (B, c, h/4, w/4)
         x1 = self.up1(x1 + _resize(self.side2(x2), x1))
         x0 = self.up0(x0 + _resize(self.side1(x1), x0))
-        out: Tensor = self.head(x0)
+        out: Tensor = self.head(x0).to(x.dtype)
         return out
 
 
