@@ -34,7 +34,16 @@ from magfilter.networks.descriptor import DESCRIPTORS
 from magfilter.networks.precision import halve
 from trainer.checkpoint import HALF_FROM, fill, halved, load_weights, training_record
 
-__all__ = ["PARITY", "PARITY_HALF", "PRECISIONS", "export_checkpoint", "export_network", "export_resampler", "load_checkpoint", "parity"]
+__all__ = [
+    "PARITY",
+    "PARITY_HALF",
+    "PRECISIONS",
+    "export_checkpoint",
+    "export_network",
+    "export_resampler",
+    "load_checkpoint",
+    "parity",
+]
 
 OPSET = 20
 PARITY = 1e-4  # largest difference allowed between torch and ONNX Runtime, in units of the output

@@ -57,7 +57,7 @@ class Magnifier:
             another. Where it is 1 and nothing else comes, frames keep their bits; see `magfilter.masks`
             for what makes such maps.
         model: a shipped model's name or the path of an ONNX file.
-        backend: "auto", "onnxruntime" or "torch".
+        backend: "auto", or one of `magfilter.backends.BACKENDS`.
         device: "auto", "cpu", or what the backend understands ("cuda:0").
         reference: "first", "previous", "every:SECONDS", "frame:N", or a ReferencePolicy. For frame:N
             give the frame to `set_reference` before the first push, unless N is 0.

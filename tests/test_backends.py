@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from magfilter.backends import BACKENDS, open_engine
-from magfilter.backends.onnxruntime import OnnxRuntimeEngine, _enlarge
+from magfilter.backends.onnxruntime_cpu import OnnxRuntimeCpuEngine
+from magfilter.backends.resample import _enlarge
 from magfilter.errors import BackendError, ModelError, OptionError
 from magfilter.models import RESAMPLER, find_model, shipped_models
 
@@ -17,7 +18,7 @@ DTYPES = [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 65535)]
 
 
 @pytest.fixture(scope="module")
-def engine() -> OnnxRuntimeEngine:
+def engine() -> OnnxRuntimeCpuEngine:
     return open_engine("warp", "onnxruntime", "cpu", 2)
 
 

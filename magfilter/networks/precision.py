@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from magfilter.networks.warp import WarpNet
 
-__all__ = ["fold", "halve"]
+__all__ = ["fold", "halve", "halved_parts"]
 
 
 def fold(net: nn.Module) -> nn.Module:
@@ -34,6 +34,13 @@ def fold(net: nn.Module) -> nn.Module:
     return net
 
 
+def halved_parts(net: nn.Module) -> list[nn.Module]:
+    """The modules whose every operation `halve` puts in half precision."""
+    if isinstance(net, WarpNet):
+        return [net.cell.judge]
+    return list(net.children())
+
+
 def halve(net: nn.Module) -> nn.Module:
     """Make `net` compute in half precision what may be, in place. It takes and gives single precision as before.
 
@@ -44,9 +51,9 @@ def halve(net: nn.Module) -> nn.Module:
         ValueError: if a weight does not fit into half precision.
     """
     fold(net)
-    part = net.cell.judge if isinstance(net, WarpNet) else net
-    for name, value in part.named_parameters():
-        if not bool(torch.isfinite(value.half()).all()):
-            raise ValueError(f"weight {name} does not fit into half precision; use fp32")
-    part.half()
+    for part in halved_parts(net):
+        for name, value in part.named_parameters():
+            if not bool(torch.isfinite(value.half()).all()):
+                raise ValueError(f"weight {name} does not fit into half precision; use fp32")
+        part.half()
     return net

@@ -61,8 +61,8 @@ def backward_warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor
     """
     height, width = image.shape[-2:]
     at = base_grid(height, width, image) + flow
-    scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=image.device, dtype=image.dtype)
-    at = at * scale.view(1, 2, 1, 1) - 1.0
+    # Plain factors: a CUDA graph cannot take a tensor made of them from the host.
+    at = torch.cat([at[:, :1] * (2.0 / max(width - 1, 1)), at[:, 1:] * (2.0 / max(height - 1, 1))], 1) - 1.0
     return F.grid_sample(image, at.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=True)
 
 
