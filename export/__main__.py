@@ -107,7 +107,9 @@ def onnx_(
 @ALPHA
 @COUNT
 @EVERY
-def parity(model: str, against: str, frames: tuple[Path, ...], alpha: float, count: int, every: int) -> None:
+def parity(
+    model: str, backend: str, against: str, frames: tuple[Path, ...], alpha: float, count: int, every: int
+) -> None:
     """How far MODEL is from torch, or from another model, on real frames."""
     if not frames:
         raise click.UsageError("Give --frames CLIP, a video or a folder of videos.")
@@ -118,7 +120,9 @@ def parity(model: str, against: str, frames: tuple[Path, ...], alpha: float, cou
         raise click.ClickException(str(error)) from None
 
 
-def _compare(one: tuple[str, str], other: tuple[str, str], frames: tuple[Path, ...], alpha: float, count: int) -> None:
+def _compare(
+    one: tuple[str, str], other: tuple[str, str], frames: tuple[Path, ...], alpha: float, count: int, every: int
+) -> None:
     from export.parity import clips_in, compare, table
 
     click.echo(f"{one[0]} ({one[1]}) against {other[0]} ({other[1]}), alpha {alpha:g}:")

@@ -24,7 +24,6 @@ from magfilter.backends.torch import TorchEngine
 from magfilter.errors import MagfilterError
 from magfilter.media.frame import Frame
 from magfilter.media.reader import VideoReader
-from magfilter.models import find_model
 from magfilter.networks.precision import fold, halved_parts
 
 __all__ = ["Row", "clips_in", "compare", "round_like_half", "table"]
