@@ -133,10 +133,10 @@ def test_a_missing_torch_is_named_with_the_command_that_installs_it(monkeypatch)
 # -- what is there
 
 
-def test_auto_is_onnxruntime_and_says_where_it_runs():
-    engine = open_engine("warp", threads=1)
-    assert (engine.name, engine.model.descriptor.name) == ("onnxruntime", "warp")
-    assert engine.device == "cpu"
+def test_onnxruntime_is_that_of_the_device():
+    assert open_engine("warp", "onnxruntime", "cpu", 1).name == "onnxruntime-cpu"
+    with pytest.raises(BackendError, match="onnxruntime-cpu runs on the cpu, not on 'cuda'"):
+        open_engine("warp", "onnxruntime-cpu", "cuda")
 
 
 def test_the_resampler_is_no_model():

@@ -16,34 +16,8 @@ from magfilter.backends import open_engine
 from magfilter.backends.cache import cache_folder, locked, write_whole
 from magfilter.errors import BackendError
 
-onnx = pytest.importorskip("onnx", reason="the tiny model is made with onnx")
-from onnx import TensorProto, helper  # noqa: E402
-
-from magfilter.networks import DESCRIPTORS  # noqa: E402
-
-
-def tiny(path: Path, size: tuple[int, int] | None = None, add: float = 0.0) -> Path:
-    """A "unet" that gives frame − reference + alpha (+ add), of one factor or one for every pixel."""
-    shape = [1, 3, *(size or ("h", "w"))]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Sub", ["frame", "reference"], ["difference"]),
-            helper.make_node("Add", ["alpha", "add"], ["more"]),
-            helper.make_node("Add", ["difference", "more"], ["magnified"]),
-        ],
-        "tiny",
-        [
-            helper.make_tensor_value_info("reference", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("frame", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("alpha", TensorProto.FLOAT, [1, 1, "y", "x"]),
-        ],
-        [helper.make_tensor_value_info("magnified", TensorProto.FLOAT, shape)],
-        [helper.make_tensor("add", TensorProto.FLOAT, [], [add])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {"magfilter.descriptor": DESCRIPTORS["unet"].to_json()})
-    onnx.save(model, str(path))
-    return path
+pytest.importorskip("onnx", reason="the tiny model is made with onnx")
+from tiny import pictures, tiny
 
 
 @pytest.fixture
@@ -57,10 +31,6 @@ def machine(monkeypatch, tmp_path) -> Machine:
 @pytest.fixture
 def model(tmp_path) -> Path:
     return tiny(tmp_path / "tiny.onnx")
-
-
-def pictures(count: int, size: tuple[int, int] = (16, 32)) -> list[np.ndarray]:
-    return list(np.random.default_rng(0).random((count, 3, *size), np.float32))
 
 
 def engines(tmp_path: Path) -> list[Path]:

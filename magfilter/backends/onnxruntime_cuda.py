@@ -68,7 +68,7 @@ class OnnxRuntimeCudaEngine:
             self._values[name].update_inplace(value)
         self._reference = reference
         self._session.run_with_iobinding(self._binding, self._options)
-        output: Array = self._values[self._signature.output].numpy()[0]
+        output = np.array(self._values[self._signature.output].numpy()[0])  # on the CPU, numpy() is a view
         return output
 
     def _bind(self, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -29,7 +29,7 @@ RECIPE = 1  # to be raised when this module builds differently
 LEVEL = "MAGFILTER_TENSORRT_LEVEL"
 
 
-class Log(trt.ILogger):
+class Log(trt.ILogger):  # type: ignore[misc]
     """Keeps what TensorRT complains of: its functions return None or False, and say why only here."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Log(trt.ILogger):
         return BackendError(f"TensorRT: {what}: {why}; choose --backend onnxruntime-cuda or onnxruntime-cpu")
 
 
-class Progress(trt.IProgressMonitor):
+class Progress(trt.IProgressMonitor):  # type: ignore[misc]
     """The outermost phase of a build, in one line on stderr. TensorRT calls it from several threads."""
 
     def __init__(self, what: str) -> None:

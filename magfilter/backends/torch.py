@@ -109,7 +109,7 @@ class _Graphed:
         return self.output
 
     def _record(self, inputs: list[Tensor]) -> None:
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # libraries choose their kernels on the first runs, which cannot be recorded
             for _ in range(3):
