@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -38,8 +39,11 @@ class Row(NamedTuple):
         clip: its name; frames: how many were compared, the reference not counted.
         motion: mean length of the flow in px, of the frame where it is largest; nan of a network that paints.
         worst, mean: difference of the flow in px of the picture; of a network that paints, of samples in 0..1.
-        psnr: of the magnified frame, 8-bit RGB, dB, the lowest; average: the mean over frames. Infinite where no
-            sample differs.
+        psnr: of the magnified frame, 8-bit RGB, dB, the lowest; average: the mean over frames; most: the lowest
+            without the thousandth of the pixels that differ most. Infinite where no sample differs.
+
+    Where things meet, the one that moves farther is drawn in front. Of two that move alike the last digit decides
+    which, so a few pixels along such edges show another thing, however close the flows are.
     """
 
     clip: str
@@ -49,6 +53,7 @@ class Row(NamedTuple):
     mean: float
     psnr: float
     average: float
+    most: float
 
 
 def clips_in(paths: Sequence[Path]) -> list[Path]:
@@ -93,14 +98,15 @@ def compare(
 
 def _clip(one: tuple[str, str], other: tuple[str, str], clip: Path, alpha: float, count: int, every: int) -> Row:
     pair = [_magnifier(*way, alpha) for way in (one, other)]
-    worst, motion, means, decibels = 0.0, math.nan, [], []
+    worst, motion, means, decibels, most = 0.0, math.nan, [], [], []
     for number, frame in enumerate(_spread(clip, count, every)):
         a, b = (magnifier.push(frame).to_rgb() for magnifier in pair)
         if not number:
             continue  # the reference
         apart = np.abs(a.astype(np.float64) - b) / np.iinfo(a.dtype).max
-        error = float((apart**2).mean())
-        decibels.append(-10 * math.log10(error) if error else math.inf)
+        errors = np.sort((apart**2).mean(-1), None)
+        decibels.append(_decibel(errors))
+        most.append(_decibel(errors[: len(errors) - len(errors) // 1000]))
         if pair[0].flow is not None and pair[1].flow is not None:
             apart = np.abs(pair[0].flow - pair[1].flow)
             motion = max(float(np.hypot(*pair[1].flow).mean()), motion)  # in this order, nan gives way
@@ -108,7 +114,13 @@ def _clip(one: tuple[str, str], other: tuple[str, str], clip: Path, alpha: float
         means.append(float(apart.mean()))
     if not means:
         raise ValueError(f"{clip}: has one frame only; nothing to compare.")
-    return Row(clip.name, len(means), motion, worst, float(np.mean(means)), min(decibels), float(np.mean(decibels)))
+    average = float(np.mean(decibels))
+    return Row(clip.name, len(means), motion, worst, float(np.mean(means)), min(decibels), average, min(most))
+
+
+def _decibel(errors: NDArray[np.float64]) -> float:
+    error = float(errors.mean())
+    return -10 * math.log10(error) if error else math.inf
 
 
 def _magnifier(model: str, backend: str, alpha: float) -> Magnifier:
@@ -154,11 +166,11 @@ def _spread(clip: Path, count: int, every: int) -> Iterator[Frame]:
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     lines = [
-        "| clip | frames | motion, px | max error | mean error | PSNR, lowest | PSNR, mean |",
-        "|---|---|---|---|---|---|---|",
+        "| clip | frames | motion, px | max error | mean error | PSNR, lowest | PSNR, mean | lowest, of 99.9 % |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r.clip} | {r.frames} | {r.motion:.2f} | {r.worst:.4f} | {r.mean:.6f} | {r.psnr:.1f} | {r.average:.1f} |"
+        f"| {r.clip} | {r.frames} | {r.motion:.2f} | {r.worst:.4f} | {r.mean:.6f} | {r.psnr:.1f} | {r.average:.1f} | {r.most:.1f} |"
         for r in rows
     ]
     return "\n".join(lines)
