@@ -170,7 +170,8 @@ def table(rows: Sequence[Row]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r.clip} | {r.frames} | {r.motion:.2f} | {r.worst:.4f} | {r.mean:.6f} | {r.psnr:.1f} | {r.average:.1f} | {r.most:.1f} |"
+        f"| {r.clip} | {r.frames} | {r.motion:.2f} | {r.worst:.4f} | {r.mean:.6f} "
+        f"| {r.psnr:.1f} | {r.average:.1f} | {r.most:.1f} |"
         for r in rows
     ]
     return "\n".join(lines)

@@ -371,7 +371,8 @@ def test_info(run, clips, tmp_path):
     code, out, err = run("in.mp4", "--info", "--alpha", 20)
     assert (code, err) == (0, "")
     for text in (f"magfilter {__version__}", "64x48 yuv420p h264, 25 fps, 10 frames", "#1 audio aac [eng]: copied",
-                 "model    warp (", "engine   onnxruntime-cpu on cpu, fp32 (auto: ", "alpha 20, reference first"):  # fmt: skip
+                 "model    warp (", "engine   onnxruntime-cpu on cpu, fp32 (auto: ",
+                 "alpha 20, reference first"):  # fmt: skip
         assert text in out
     assert "\noutput" not in out
     assert os.listdir(tmp_path) == ["in.mp4"]
