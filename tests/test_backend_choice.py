@@ -209,6 +209,14 @@ def sent(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
+def test_nothing_is_printed_where_the_video_goes(on_cpu, model, monkeypatch, capsys):
+    monkeypatch.setattr(ort, "preload_dlls", lambda: sys.stdout.write("Failed to load libcublas"))
+    open_engine(model, "onnxruntime-cuda")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "libcublas" in err
+
+
 def test_bound_buffers_hold_the_reference_and_what_comes_out(on_cpu, sent, model):
     engine = open_engine(model, "onnxruntime", "cuda:1", 1)
     assert (engine.name, engine.device) == ("onnxruntime-cuda", "cuda:1")

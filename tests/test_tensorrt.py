@@ -202,6 +202,45 @@ def test_two_processes_take_turns(tmp_path):
     assert (tmp_path / "log").read_text() == "in out in out "
 
 
+REAL = {
+    "Builder": "create_network create_builder_config create_optimization_profile build_serialized_network",
+    "OnnxParser": "parse get_error num_errors",
+    "IBuilderConfig": "clear_flag create_timing_cache set_timing_cache get_timing_cache add_optimization_profile "
+    "progress_monitor builder_optimization_level",
+    "IOptimizationProfile": "set_shape",
+    "ITimingCache": "serialize",
+    "Runtime": "deserialize_cuda_engine",
+    "ICudaEngine": "create_execution_context num_io_tensors get_tensor_name get_tensor_dtype",
+    "IExecutionContext": "set_input_shape get_tensor_shape set_tensor_address execute_async_v3",
+    "IProgressMonitor": "phase_start step_complete phase_finish",
+    "ILogger": "log Severity",
+    "ParserError": "desc",
+}
+
+
+def test_the_real_tensorrt_has_the_names_that_are_called():
+    trt = pytest.importorskip("tensorrt", reason="TensorRT's bindings are not installed")
+    lacking = [
+        f"{kind}.{n}" for kind, names in REAL.items() for n in names.split() if not hasattr(getattr(trt, kind), n)
+    ]
+    assert lacking == []
+    assert trt.float32 == trt.DataType.FLOAT
+    assert int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) in (0, 1)  # it is 1 in version 10, 0 in 11
+    assert hasattr(trt.BuilderFlag, "TF32")
+
+
+def test_the_real_cuda_python_has_the_names_that_are_called():
+    cudart = pytest.importorskip("cuda.bindings.runtime", reason="cuda-python is not installed")
+    fake = Machine().cudart()
+    assert [name for name in dir(fake) if name.startswith("cuda") and not hasattr(cudart, name)] == []
+    if cudart.cudaGetDeviceCount()[1]:
+        pytest.skip("this machine has a GPU")
+    from magfilter.backends.cuda import Gpu
+
+    with pytest.raises(BackendError, match="CUDA: cudaGetDeviceCount failed: .*driver"):
+        Gpu(0)
+
+
 def test_the_fake_refuses_what_the_real_one_does(machine, model):
     """It must be able to fail, or the tests above say nothing."""
     trt = sys.modules["tensorrt"]

@@ -5,7 +5,9 @@ Written after ONNX Runtime's documentation; its calls are tested on the CPU, and
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,10 @@ class OnnxRuntimeCudaEngine:
         self.model, self._signature = describe(path)
         self._graph = self._signature.size is not None
         if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # those of pip's nvidia-* wheels, which the loader would not find
+            # Those of pip's nvidia-* wheels, which the loader would not find. It prints what it misses, and
+            # stdout may be the video.
+            with contextlib.redirect_stdout(sys.stderr):
+                ort.preload_dlls()
         self._session = open_session(path, self._providers(), threads or os.cpu_count() or 1)
         self.resample = Resampler(threads)
         self._binding: ort.IOBinding | None = None
