@@ -237,7 +237,7 @@ def test_the_real_cuda_python_has_the_names_that_are_called():
         pytest.skip("this machine has a GPU")
     from magfilter.backends.cuda import Gpu
 
-    with pytest.raises(BackendError, match="CUDA: cudaGetDeviceCount failed: .*driver"):
+    with pytest.raises(BackendError, match=r"CUDA: cudaGetDeviceCount failed: .*driver"):
         Gpu(0)
 
 
