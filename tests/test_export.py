@@ -250,7 +250,7 @@ def test_convolutions_are_in_half_and_what_must_not_be_is_not(network, request):
     assert {kind[value.name] for value in (*model.graph.input, *model.graph.output)} == {single}
     learned = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in kind]
     learned = [node for node in learned if ".weight" in node.input[1]]
-    assert len(learned) == {"warp": 13, "unet": 19}[network]
+    assert len(learned) == {"warp": 12, "unet": 19}[network]
     assert {kind[name] for node in learned for name in node.input} == {half}
     # Coordinates and quotients of small differences; phases of the encoding; the last sigmoid.
     delicate = [n for n in model.graph.node if n.op_type in ("GridSample", "Div", "Sin", "Sqrt", "Log", "Sigmoid")]
