@@ -38,7 +38,8 @@ def describe_job(job: Job) -> str:
     low, high = model.descriptor.alpha_range
     lines += [
         f"model    {model.path.stem} ({model.path}), exported by magfilter {model.version}, alpha {low:g} to {high:g}",
-        f"engine   {engine.name} on {engine.device}",
+        f"engine   {engine.name} on {engine.device}, {model.precision}"
+        + (f" (auto: {engine.why})" if engine.why else ""),
         f"motion   alpha {_alpha(job)}, reference {magnifier.policy}"
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
         + _reach(job)

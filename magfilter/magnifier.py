@@ -65,7 +65,7 @@ class Magnifier:
             another. Where it is 1 and nothing else comes, frames keep their bits; see `magfilter.masks`
             for what makes such maps.
         model: a shipped model's name or the path of an ONNX file.
-        backend: "auto", "onnxruntime" or "torch".
+        backend: "auto", or one of `magfilter.backends.BACKENDS`.
         device: "auto", "cpu", or what the backend understands ("cuda:0").
         alpha_keys: keyframes (seconds from the first frame, alpha) or "seconds=alpha", with straight lines
             between them, which take alpha's place; a map painted for `alpha`, the factor in it that follows the

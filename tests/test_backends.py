@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from magfilter.backends import BACKENDS, open_engine
-from magfilter.backends.onnxruntime import OnnxRuntimeEngine, _enlarge
+from magfilter.backends.onnxruntime_cpu import OnnxRuntimeCpuEngine
+from magfilter.backends.resample import _enlarge
 from magfilter.errors import BackendError, ModelError, OptionError
 from magfilter.models import RESAMPLER, find_model, shipped_models
 
@@ -17,7 +18,7 @@ DTYPES = [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 65535)]
 
 
 @pytest.fixture(scope="module")
-def engine() -> OnnxRuntimeEngine:
+def engine() -> OnnxRuntimeCpuEngine:
     return open_engine("warp", "onnxruntime", "cpu", 2)
 
 
@@ -132,10 +133,10 @@ def test_a_missing_torch_is_named_with_the_command_that_installs_it(monkeypatch)
 # -- what is there
 
 
-def test_auto_is_onnxruntime_and_says_where_it_runs():
-    engine = open_engine("warp", threads=1)
-    assert (engine.name, engine.model.descriptor.name) == ("onnxruntime", "warp")
-    assert engine.device == "cpu"
+def test_onnxruntime_is_that_of_the_device():
+    assert open_engine("warp", "onnxruntime", "cpu", 1).name == "onnxruntime-cpu"
+    with pytest.raises(BackendError, match="onnxruntime-cpu runs on the cpu, not on 'cuda'"):
+        open_engine("warp", "onnxruntime-cpu", "cuda")
 
 
 def test_the_resampler_is_no_model():

@@ -165,7 +165,7 @@ NO_INPUT_NEEDED = [
     (["--model", "garbage.onnx"], 1, "garbage.onnx: cannot be loaded as an ONNX model .*; download or export it again"),
     (["--model", "nothing.onnx"], 1, "nothing.onnx: "),
     (["--model", FOREIGN], 1, "not a magfilter model"),
-    (["--backend", "tensorflow"], 2, "'tensorflow' is not one of 'auto', 'onnxruntime', 'torch'"),
+    (["--backend", "tensorflow"], 2, "'tensorflow' is not one of 'auto', 'onnxruntime', 'onnxruntime-cpu', "),
     (["--device", "toaster"], 1, "'toaster'; choose --device cpu"),
     (["--proxy", "-1"], 2, "proxy must be 0"),
     (["--threads", "-1"], 2, "threads must be 0"),
@@ -371,7 +371,8 @@ def test_info(run, clips, tmp_path):
     code, out, err = run("in.mp4", "--info", "--alpha", 20)
     assert (code, err) == (0, "")
     for text in (f"magfilter {__version__}", "64x48 yuv420p h264, 25 fps, 10 frames", "#1 audio aac [eng]: copied",
-                 "model    warp (", "engine   onnxruntime on cpu", "alpha 20, reference first"):  # fmt: skip
+                 "model    warp (", "engine   onnxruntime-cpu on cpu, fp32 (auto: ",
+                 "alpha 20, reference first"):  # fmt: skip
         assert text in out
     assert "\noutput" not in out
     assert os.listdir(tmp_path) == ["in.mp4"]

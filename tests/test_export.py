@@ -24,9 +24,11 @@ from export.__main__ import main  # noqa: E402
 from export.onnx import PARITY, export_network, export_resampler, load_checkpoint  # noqa: E402
 from magfilter import __version__  # noqa: E402
 from magfilter.backends import open_engine  # noqa: E402
+from magfilter.errors import ModelError  # noqa: E402
 from magfilter.models import RESAMPLER, parse_metadata  # noqa: E402
 from magfilter.networks import DESCRIPTORS  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
+from magfilter.networks.precision import fold  # noqa: E402
 from magfilter.networks.unet import UNet  # noqa: E402
 from magfilter.networks.warp import WarpNet  # noqa: E402
 from trainer.checkpoint import save_checkpoint, save_weights  # noqa: E402
@@ -75,7 +77,7 @@ def inputs(name: str, size: tuple[int, int], seed: int = 1) -> dict[str, torch.T
     channels = DESCRIPTORS[name].channels
     image = torch.nn.functional.avg_pool2d(torch.rand(1, channels, *size, generator=g), 5, 1, 2)
     feeds = {"reference": image, "frame": image.roll((1, 2), (2, 3)).contiguous()}
-    return feeds if name == "warp" else feeds | {"alpha": torch.tensor([7.5])}
+    return feeds if name == "warp" else feeds | {"alpha": torch.full((1, 1, 1, 1), 7.5)}
 
 
 def test_parity_is_reported_and_within_its_bound(exported):
@@ -154,7 +156,7 @@ def test_torch_backend_reads_the_weights_out_of_the_file(unet):
 
 def test_torch_backend_finds_every_weight_of_warp(warp):
     net, path, _ = warp
-    read = open_engine(path, "torch", "cpu", 1)._net.state_dict()  # of five scales, which share their weights
+    read = open_engine(path, "torch", "cpu", 1).net.state_dict()  # of five scales, which share their weights
     for name, value in net.state_dict().items():
         torch.testing.assert_close(read[name], value, rtol=0, atol=0)
 
@@ -183,6 +185,126 @@ def test_parity_measures_the_difference(unet):
     with torch.no_grad():
         other.paint.bias += 0.1
     assert module.parity(other, "unet", path.read_bytes()) > 0.01
+
+
+def test_alpha_may_be_a_map_and_is_encoded_in_the_graph(unet):
+    net, path, _ = unet
+    feeds = inputs("unet", (32, 48))
+    factors = torch.rand(1, 1, 32, 48, generator=torch.Generator().manual_seed(2)) * 15 + 1
+    engine = open_engine(path, "onnxruntime-cpu", "cpu", 1)
+    got = engine.run(feeds["reference"][0].numpy(), feeds["frame"][0].numpy(), factors[0, 0].numpy())
+    with torch.no_grad():
+        wanted = net(feeds["reference"], feeds["frame"], factors)[0].numpy()
+    assert np.abs(got - wanted).max() <= PARITY
+
+
+def optimised(path: Path, tmp_path: Path) -> onnx.ModelProto:
+    """What ONNX Runtime makes of a file."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnx.load(options.optimized_model_filepath)
+
+
+def test_batch_normalisation_is_folded_when_the_file_is_loaded(unet, tmp_path):
+    _, path, _ = unet
+    assert "BatchNormalization" in {node.op_type for node in onnx.load(str(path)).graph.node}
+    assert "BatchNormalization" not in {node.op_type for node in optimised(path, tmp_path).graph.node}
+
+
+# -- half precision, fixed size
+
+
+@pytest.fixture(scope="module")
+def half_warp(tmp_path_factory):
+    """One scale: every scale is the same cell."""
+    path = tmp_path_factory.mktemp("half") / "warp16.onnx"
+    net = shaken(WarpNet((4, 8, 12), levels=1))
+    return net, path, export_network(net, "warp", path, RECORD, "fp16")
+
+
+@pytest.fixture(scope="module")
+def half_unet(unet, tmp_path_factory):
+    """In half precision and for one size."""
+    path = tmp_path_factory.mktemp("half") / "unet16.onnx"
+    return unet[0], path, export_network(unet[0], "unet", path, RECORD | {"network": "unet"}, "fp16", (32, 48))
+
+
+def kinds(path: Path) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """A model, and the type of every tensor in it."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), strict_mode=True)
+    graph = model.graph
+    found = {item.name: item.data_type for item in graph.initializer}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        found[value.name] = value.type.tensor_type.elem_type
+    return model, found
+
+
+@pytest.mark.parametrize("network", ["warp", "unet"])
+def test_convolutions_are_in_half_and_what_must_not_be_is_not(network, request):
+    _, path, worst = request.getfixturevalue(f"half_{network}")
+    assert 0 < worst < module.PARITY_HALF
+    model, kind = kinds(path)
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    assert {kind[value.name] for value in (*model.graph.input, *model.graph.output)} == {single}
+    learned = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in kind]
+    learned = [node for node in learned if ".weight" in node.input[1]]
+    assert len(learned) == {"warp": 12, "unet": 19}[network]
+    assert {kind[name] for node in learned for name in node.input} == {half}
+    # Coordinates and quotients of small differences; phases of the encoding; the last sigmoid.
+    delicate = [n for n in model.graph.node if n.op_type in ("GridSample", "Div", "Sin", "Sqrt", "Log", "Sigmoid")]
+    assert delicate
+    assert {kind[name] for node in delicate for name in (*node.input, *node.output)} == {single}
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+
+
+@pytest.mark.parametrize("network", ["warp", "unet"])
+def test_half_precision_runs_in_every_engine_and_agrees_with_single(network, request):
+    net, path, _ = request.getfixturevalue(f"half_{network}")
+    feeds = inputs(network, (128, 64) if network == "warp" else (32, 48))
+    with torch.no_grad():
+        wanted = net(*feeds.values())[0].numpy()
+    for backend, bound in (("onnxruntime-cpu", module.PARITY_HALF), ("torch", 1e-2)):
+        if (network, backend) == ("warp", "torch"):
+            continue  # it would build all five scales of the net that these weights are of
+        engine = open_engine(path, backend, "cpu", 1)
+        assert engine.model.precision == "fp16"
+        got = engine.run(feeds["reference"][0].numpy(), feeds["frame"][0].numpy(), 7.5)
+        assert np.abs(got - wanted).max() < bound
+
+
+def test_a_fixed_size_is_the_only_one_taken(half_unet):
+    _, path, _ = half_unet
+    assert session(path).get_inputs()[1].shape == [1, 3, 32, 48]
+    feeds = inputs("unet", (48, 48))
+    with pytest.raises(ModelError, match="images of 48x32 only, got 48x48"):
+        open_engine(path, "onnxruntime-cpu", "cpu", 1).run(
+            feeds["reference"][0].numpy(), feeds["frame"][0].numpy(), 2.0
+        )
+
+
+def test_sizes_and_precisions_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="multiples of 16 px, got 1920x1080; give 1920x1088"):
+        export_network(UNet(4).eval(), "unet", tmp_path / "u.onnx", RECORD, size=(1080, 1920))
+    with pytest.raises(ValueError, match="got 'int8'"):
+        export_network(UNet(4).eval(), "unet", tmp_path / "u.onnx", RECORD, "int8")
+    net = UNet(4).eval()
+    with torch.no_grad():
+        net.enter[0].weight[0, 0, 0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"0\.weight does not fit into half precision"):
+        export_network(net, "unet", tmp_path / "u.onnx", RECORD, "fp16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folding_changes_nothing_but_the_work():
+    net = shaken(UNet(4))
+    feeds = inputs("unet", (32, 48))
+    with torch.no_grad():
+        wanted = net(*feeds.values())
+        got = fold(net)(*feeds.values())
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
+    assert not [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
 
 
 # -- checkpoints

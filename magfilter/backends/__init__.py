@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.errors import BackendError, OptionError
+from magfilter.errors import OptionError
 from magfilter.models import ModelInfo, find_model
 
 __all__ = ["BACKENDS", "Engine", "open_engine"]
@@ -16,7 +16,7 @@ __all__ = ["BACKENDS", "Engine", "open_engine"]
 Array = NDArray[np.float32]
 Plane = NDArray[Any]
 
-BACKENDS = ("auto", "onnxruntime", "torch")
+BACKENDS = ("auto", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "torch")
 
 
 class Engine(Protocol):
@@ -26,21 +26,28 @@ class Engine(Protocol):
         name: of the backend.
         device: as the backend calls it ("cpu", "cuda:0").
         model: the loaded file and its descriptor.
+        why: how "auto" came to choose it; "" where it was named.
     """
 
     name: str
     device: str
     model: ModelInfo
+    why: str
 
-    def run(self, reference: Array, frame: Array, alpha: float) -> Array:
+    def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
         """The network's output for one pair.
 
         Args:
-            reference, frame: (C, H, W) float32, nominally 0..1, H and W multiples of the pad multiple.
-            alpha: magnification factor; networks that measure flow do not look at it.
+            reference, frame: (C, H, W) float32, nominally 0..1, H and W multiples of the pad multiple. The same
+                array given again as reference is taken to hold what it held: engines keep it on their device.
+            alpha: magnification factor, or one for every pixel (H, W) where the model takes a map; networks that
+                measure flow do not look at it.
 
         Returns:
             (2, H/s, W/s) flow in px of the input, or the magnified frame (3, H, W).
+
+        Raises:
+            ModelError: if the model was exported for another size, or takes no map; BackendError: if it fails.
         """
         ...
 
@@ -64,7 +71,8 @@ def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", 
 
     Args:
         model: a shipped model's name or the path of an ONNX file.
-        backend: "onnxruntime", "torch", or "auto": ONNX Runtime, which is always there.
+        backend: one of `BACKENDS`. "onnxruntime" is onnxruntime-cuda where device is a GPU, else onnxruntime-cpu;
+            "auto" is the fastest that works, see `magfilter.backends.choose`.
         device: "auto", "cpu", or what the backend understands ("cuda", "cuda:1", "mps").
         threads: of the network on a CPU; 0 lets the backend choose.
 
@@ -72,17 +80,13 @@ def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", 
         OptionError: unknown backend; ModelError: unreadable model; BackendError: the engine or
         device is not there. An explicit choice never falls back to another.
     """
+    from magfilter.backends.choose import choose_engine, make_engine
+
     if backend not in BACKENDS:
         raise OptionError(f"unknown backend {backend!r}; choose one of: {', '.join(BACKENDS)}")
     path = find_model(model)
-    if backend == "torch":
-        try:
-            from magfilter.backends.torch import TorchEngine
-        except ImportError as error:
-            raise BackendError(
-                f"the torch backend needs torch and onnx ({error}); install them with: pip install torch onnx"
-            ) from None
-        return TorchEngine(path, device, threads)
-    from magfilter.backends.onnxruntime import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(path, device, threads)
+    if backend == "auto":
+        return choose_engine(path, device, threads)
+    if backend == "onnxruntime":
+        backend += "-cpu" if device in ("auto", "cpu") else "-cuda"
+    return make_engine(backend, path, device, threads)

@@ -1,7 +1,12 @@
-"""torch: for people who have it anyway. The only runtime module that imports it."""
+"""torch: for people who have it anyway. The only runtime module that imports it.
+
+On CUDA convolutions are computed in half precision, channels last, and replayed as a CUDA graph; that has not run
+on a GPU yet, and neither has MPS.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from torch import Tensor, nn
 
 from magfilter.errors import BackendError, ModelError
-from magfilter.models import parse_metadata
+from magfilter.models import ModelInfo, parse_metadata
 from magfilter.networks.build import build_network
+from magfilter.networks.precision import fold, halve
 
 __all__ = ["TorchEngine"]
 
@@ -25,45 +32,37 @@ class TorchEngine:
     """A model's weights, read from its ONNX file, in the torch network. See `magfilter.backends.Engine`."""
 
     name = "torch"
+    why = ""
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         if threads:
             torch.set_num_threads(threads)
         self._device = _pick(device)
         self.device = str(self._device)
-        try:
-            file = onnx.load(str(path))
-        except Exception as error:  # protobuf and onnx raise unrelated classes
-            raise ModelError(
-                f"{path}: cannot be read as an ONNX model ({error}); download or export it again"
-            ) from None
-        self.model = parse_metadata(path, {item.key: item.value for item in file.metadata_props})
-        stored = {item.name.removesuffix(".half"): item for item in file.graph.initializer}
-        width = int(self.model.record.get("width", 0))
-        self._net = build_network(self.model.descriptor.name, width)
-        state = self._net.state_dict()
-        lacking = [key for key in state if key not in stored and not key.endswith("num_batches_tracked")]
-        if lacking:
-            raise ModelError(
-                f"{path}: folded for ONNX Runtime, the weights of {lacking[0]} are not in it; "
-                "use --backend onnxruntime, or export it again"
-            )
-        for key, value in state.items():
-            if key in stored:
-                array = numpy_helper.to_array(stored[key]).astype(np.float32)
-                state[key] = torch.from_numpy(array.copy()).reshape(value.shape)
-        self._net.load_state_dict(state)
-        self._net.eval().to(self._device)
+        self.net, self.model = _load(path)
+        self._run: Callable[..., Tensor] = self.net.to(self._device)
+        if self._device.type == "cuda":
+            try:
+                halve(self.net)
+            except ValueError as error:
+                raise ModelError(f"{path}: {error}; choose --backend onnxruntime-cuda") from None
+            # Tensor cores want channels last; elsewhere nothing is gained by it.
+            self._run = _Graphed(self.net.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self._reference: tuple[Array, Tensor] | None = None
 
     @torch.inference_mode()
-    def run(self, reference: Array, frame: Array, alpha: float) -> Array:
-        one, two = (torch.from_numpy(np.ascontiguousarray(x))[None].to(self._device) for x in (reference, frame))
+    def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
+        if self._reference is None or self._reference[0] is not reference:
+            self._reference = (reference, self._send(reference))
+        inputs = [self._reference[1], self._send(frame)]
         if self.model.descriptor.output == "frame":
-            out = self._net(one, two, torch.full((1,), alpha, device=self._device))
-        else:
-            out = self._net(one, two)
-        result: Array = out[0].float().cpu().numpy()
+            factors = torch.as_tensor(alpha, dtype=torch.float32, device=self._device)
+            inputs.append(factors[None, None] if factors.dim() else factors.view(1, 1, 1, 1))
+        result: Array = self._run(*inputs)[0].float().cpu().numpy()
         return result
+
+    def _send(self, image: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
 
     @torch.inference_mode()
     def resample(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
@@ -75,7 +74,7 @@ class TorchEngine:
         y = torch.arange(height, device=self._device)[:, None] + d[1]
         grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
         source = torch.from_numpy(plane.astype(np.float32)).to(self._device)
-        # Catmull-Rom from linear look-ups, see onnxruntime.py
+        # Catmull-Rom from linear look-ups, see `magfilter.backends.resample`
         along = _second_difference(source, 1)
         both = _second_difference(along, 0)
         stack = torch.stack([source, along, _second_difference(source, 0), both])
@@ -85,6 +84,68 @@ class TorchEngine:
         moved = torch.where((d == 0).all(0), source, moved.round().clamp(0, peak))
         result: NDArray[Any] = moved.cpu().numpy().astype(plane.dtype)
         return result
+
+
+class _Graphed:
+    """A network on CUDA, recorded once for the shapes it is called with and replayed after that."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: list[Tensor] = []
+        self.given: list[Tensor] = []
+        self.output = torch.empty(0)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self.graph is None or [x.shape for x in inputs] != [x.shape for x in self.inputs]:
+            self._record([x.clone() for x in inputs])
+        else:
+            for place, new, old in zip(self.inputs, inputs, self.given, strict=True):
+                if new is not old:  # the reference is the same tensor for as long as it is the reference
+                    place.copy_(new)
+        self.given = list(inputs)
+        assert self.graph is not None
+        self.graph.replay()
+        return self.output
+
+    def _record(self, inputs: list[Tensor]) -> None:
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # libraries choose their kernels on the first runs, which cannot be recorded
+            for _ in range(3):
+                self.net(*inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may be resampling meanwhile, which is no part of it.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self.output = self.net(*inputs)
+        self.graph, self.inputs = graph, inputs
+
+
+def _load(path: Path) -> tuple[nn.Module, ModelInfo]:
+    """The network with a file's weights, in single precision, and what the file says of itself."""
+    try:
+        file = onnx.load(str(path))
+    except Exception as error:  # protobuf and onnx raise unrelated classes
+        raise ModelError(f"{path}: cannot be read as an ONNX model ({error}); download or export it again") from None
+    info = parse_metadata(path, {item.key: item.value for item in file.metadata_props})
+    stored = {item.name.removesuffix(".half"): item for item in file.graph.initializer}
+    net = build_network(info.descriptor.name, int(info.record.get("width", 0))).eval()
+    if info.precision == "fp16":
+        fold(net)  # as the exporter did
+    state = net.state_dict()
+    lacking = [key for key in state if key not in stored and not key.endswith("num_batches_tracked")]
+    if lacking:
+        raise ModelError(
+            f"{path}: folded for ONNX Runtime, the weights of {lacking[0]} are not in it; "
+            "use --backend onnxruntime, or export it again"
+        )
+    for key, value in state.items():
+        if key in stored:
+            array = numpy_helper.to_array(stored[key]).astype(np.float32)
+            state[key] = torch.from_numpy(array.copy()).reshape(value.shape)
+    net.load_state_dict(state)
+    return net, info
 
 
 def _second_difference(plane: torch.Tensor, axis: int) -> torch.Tensor:

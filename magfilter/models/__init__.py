@@ -28,12 +28,14 @@ class ModelInfo:
         descriptor: what the network needs and promises.
         record: training record: data, steps, minutes, hardware.
         version: of magfilter, when it was exported.
+        precision: "fp32", or "fp16" where convolutions are computed in half precision.
     """
 
     path: Path
     descriptor: Descriptor
     record: dict[str, Any]
     version: str
+    precision: str = "fp32"
 
 
 def shipped_models() -> dict[str, Path]:
@@ -75,4 +77,4 @@ def parse_metadata(path: Path, metadata: dict[str, str]) -> ModelInfo:
             f"{path}: not a magfilter model (its metadata lacks a valid descriptor: {error}); "
             "make one with `python -m export onnx CHECKPOINT`"
         ) from None
-    return ModelInfo(path, descriptor, record, version)
+    return ModelInfo(path, descriptor, record, version, metadata.get("magfilter.precision", "fp32"))

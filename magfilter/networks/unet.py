@@ -75,7 +75,9 @@ class UNet(nn.Module):
         if alpha.dim() == 1:
             alpha = alpha.view(-1, 1, 1, 1)
         code = encode_alpha(alpha).expand(-1, -1, *reference.shape[-2:])
-        x = self.enter(torch.cat([reference, frame, code], 1))
+        # In the precision of the weights, see `magfilter.networks.precision`. The encoding's phases reach
+        # 800 at alpha 16, of which half precision keeps no fraction.
+        x = self.enter(torch.cat([reference, frame, code], 1).to(self.paint.weight.dtype))
         skips = [x]
         for stage in self.down:
             x = stage(F.max_pool2d(x, 2))
@@ -85,4 +87,4 @@ class UNet(nn.Module):
             skip = skips.pop()
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
             x = stage(torch.cat([skip, x], 1))
-        return torch.sigmoid(self.paint(x))
+        return torch.sigmoid(self.paint(x).to(reference.dtype))

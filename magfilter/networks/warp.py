@@ -61,8 +61,8 @@ def backward_warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor
     """
     height, width = image.shape[-2:]
     at = base_grid(height, width, image) + flow
-    scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=image.device, dtype=image.dtype)
-    at = at * scale.view(1, 2, 1, 1) - 1.0
+    # Plain factors: a CUDA graph cannot take a tensor made of them from the host.
+    at = torch.cat([at[:, :1] * (2.0 / max(width - 1, 1)), at[:, 1:] * (2.0 / max(height - 1, 1))], 1) - 1.0
     return F.grid_sample(image, at.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=True)
 
 
@@ -137,12 +137,13 @@ class Judge(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x0 = self.enter(x)  # (B, a, h, w)
+        """Computes in the precision of its weights, see `magfilter.networks.precision`; result as `x`."""
+        x0 = self.enter(x.to(self.head.weight.dtype))  # (B, a, h, w)
         x1 = self.down1(x0)  # (B, b, h/2, w/2)
         x2 = self.down2(x1)  # (B, c, h/4, w/4)
         x1 = self.up1(x1 + _resize(self.side2(x2), x1))
         x0 = self.up0(x0 + _resize(self.side1(x1), x0))
-        out: Tensor = self.head(x0)
+        out: Tensor = self.head(x0).to(x.dtype)
         return out
 
 

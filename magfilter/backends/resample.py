@@ -1,48 +1,39 @@
-"""ONNX Runtime: the default engine, on the CPU everywhere and on CUDA where its build has it."""
+"""Moving a plane's samples on the CPU: what every engine does that has no device of its own for it."""
 
 from __future__ import annotations
 
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from magfilter.errors import BackendError, ModelError
-from magfilter.models import RESAMPLER, parse_metadata
+from magfilter.backends.sessions import open_session
+from magfilter.models import RESAMPLER
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["Resampler"]
 
 Array = NDArray[np.float32]
 
 
-class OnnxRuntimeEngine:
-    """A model in ONNX Runtime sessions. See `magfilter.backends.Engine`."""
+class Resampler:
+    """Catmull-Rom interpolation by ONNX Runtime's GridSample.
 
-    name = "onnxruntime"
+    Args:
+        threads: bands of a plane computed side by side; 0 for all cores.
+    """
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
-        self.device, providers = _providers(device)
+    def __init__(self, threads: int) -> None:
         self.threads = threads or os.cpu_count() or 1
-        self._session = _session(path, providers, self.threads)
-        self.model = parse_metadata(path, self._session.get_modelmeta().custom_metadata_map)
-        self._takes_alpha = any(item.name == "alpha" for item in self._session.get_inputs())
-        # GridSample runs on one core per call, so a plane is cut into bands that run side by side.
-        self._resampler = _session(RESAMPLER, ["CPUExecutionProvider"], 1)
+        # GridSample runs on one core per call, so a plane is cut into bands that run side by side. Their size
+        # is another at every frame; memory kept for each would grow for ever.
+        self._session = open_session(RESAMPLER, ["CPUExecutionProvider"], 1, keep_memory=False)
         self._pool = ThreadPoolExecutor(self.threads, "resample")
 
-    def run(self, reference: Array, frame: Array, alpha: float) -> Array:
-        feeds: dict[str, Any] = {"reference": reference[None], "frame": frame[None]}
-        if self._takes_alpha:
-            feeds["alpha"] = np.array([alpha], np.float32)
-        output: Array = self._session.run(None, feeds)[0][0]
-        return output
-
-    def resample(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
+    def __call__(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
+        """See `magfilter.backends.Engine.resample`."""
         height, width = plane.shape
         rows = displacement.shape[1]
         # Displacements are in px of the picture; a subsampled plane has fewer.
@@ -65,7 +56,7 @@ class OnnxRuntimeEngine:
             x = np.arange(width, dtype=np.float32) + d[0]
             grid = np.stack([x * np.float32(2 / max(width - 1, 1)), y * np.float32(2 / max(height - 1, 1))], -1)
             grid -= 1
-            value, along, across, both = self._resampler.run(None, {"plane": source, "grid": grid[None]})[0][0]
+            value, along, across, both = self._session.run(None, {"plane": source, "grid": grid[None]})[0][0]
             cx, cy = _bulge(x, width), _bulge(y, height)
             moved = value - cx * along - cy * across + (cx * cy) * both
             np.rint(moved, out=moved)
@@ -124,43 +115,3 @@ def _enlarge(field: Array, size: tuple[int, int], top: int, bottom: int) -> Arra
     edge = tall[:, :, left]
     out: Array = edge + (tall[:, :, right] - edge) * fx
     return out
-
-
-def _providers(device: str) -> tuple[str, list[Any]]:
-    """The device's name and ONNX Runtime's providers for it."""
-    kind, _, number = device.partition(":")
-    if kind in ("auto", "cpu", ""):
-        return "cpu", ["CPUExecutionProvider"]
-    if kind != "cuda" or (number and not number.isdigit()):
-        raise BackendError(f"onnxruntime runs on cpu or cuda, not on {device!r}; choose --device cpu or cuda:0")
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise BackendError(
-            "this onnxruntime has no CUDA; pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
-        )
-    options = {"device_id": number or "0"}
-    return f"cuda:{number or 0}", [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
-
-
-def _session(path: Path, providers: list[Any], threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if path == RESAMPLER:
-        # Its inputs have another size at every frame; an arena and a plan kept for each would grow for ever.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-    # Spinning threads would take the cores that decoder and encoder need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime raises its own unrelated classes
-        line = str(error).strip().splitlines()[-1]
-        raise ModelError(f"{path}: cannot be loaded as an ONNX model ({line}); download or export it again") from None
-    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
-    if wanted not in session.get_providers():
-        raise BackendError(
-            f"onnxruntime could not start {wanted} and would have fallen back to the CPU; "
-            "check the CUDA and cuDNN libraries, or choose --device cpu"
-        )
-    return session

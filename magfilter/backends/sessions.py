@@ -1,0 +1,159 @@
+"""ONNX Runtime: sessions, what a model file takes, and what can be wrong with an installation.
+
+The wheels onnxruntime and onnxruntime-gpu hold the same directory. Of two that are installed the one that came
+last is in force, and uninstalling either takes files from both. pip cannot be told so; this module says it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import BackendError, ModelError
+from magfilter.models import ModelInfo, parse_metadata
+
+__all__ = ["Signature", "describe", "open_session", "require_cuda", "signature"]
+
+Array = NDArray[np.float32]
+
+CPU_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime"
+CUDA_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+try:
+    import onnxruntime as ort
+except ImportError as error:
+    raise BackendError(f"onnxruntime cannot be imported ({error}); {CPU_BUILD}, or for CUDA {CUDA_BUILD}") from None
+if not hasattr(ort, "InferenceSession"):  # the directory is there, and most of its files are gone
+    raise BackendError(
+        "onnxruntime is damaged, as it is after one of onnxruntime and onnxruntime-gpu was uninstalled beside the "
+        f"other; {CPU_BUILD}, or for CUDA {CUDA_BUILD}"
+    )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model's graph takes.
+
+    Attributes:
+        path: the file, for errors.
+        size: (height, width) of the only input it takes; None where any multiple of the pad multiple goes.
+        alpha: axes of its input alpha: 0 for none, 1 for (1,), 4 for (1, 1, 1, 1) or (1, 1, H, W).
+        output: the output's name.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    alpha: int
+    output: str
+
+    def feeds(self, reference: Array, frame: Array, alpha: float | Array) -> dict[str, Array]:
+        """The graph's inputs by name.
+
+        Args:
+            reference, frame: (C, H, W).
+            alpha: a factor, or one for every pixel (H, W).
+
+        Raises:
+            ModelError: if the model is for another size, or takes no alpha map.
+        """
+        size = frame.shape[1:]
+        if self.size and size != self.size:
+            raise ModelError(
+                f"{self.path}: takes images of {self.size[1]}x{self.size[0]} only, got {size[1]}x{size[0]} (after "
+                f"proxy and padding); export it again with --size {size[1]}x{size[0]}, or without"
+            )
+        feeds = {"reference": reference[None], "frame": frame[None]}
+        if self.alpha:
+            factors = np.asarray(alpha, np.float32)
+            if factors.ndim and (self.alpha != 4 or factors.shape != size):
+                raise ModelError(f"{self.path}: takes one alpha, not a map of {factors.shape}; export it again")
+            feeds["alpha"] = factors.reshape((1, 1, *(factors.shape or (1, 1)))[4 - self.alpha :])
+        return feeds
+
+
+def describe(path: Path) -> tuple[ModelInfo, Signature]:
+    """What a model file says of itself, without preparing it for running.
+
+    Raises:
+        ModelError: if it is no model of magfilter.
+    """
+    session = open_session(path, ["CPUExecutionProvider"], 1, optimise=False)
+    return signature(path, session)
+
+
+def signature(path: Path, session: ort.InferenceSession) -> tuple[ModelInfo, Signature]:
+    """The same of a session that is open."""
+    info = parse_metadata(path, session.get_modelmeta().custom_metadata_map)
+    inputs = {item.name: item.shape for item in session.get_inputs()}
+    rows, cols = inputs["frame"][2:]
+    fixed = (rows, cols) if isinstance(rows, int) and isinstance(cols, int) else None
+    return info, Signature(path, fixed, len(inputs.get("alpha", ())), session.get_outputs()[0].name)
+
+
+def open_session(
+    path: Path, providers: list[Any], threads: int, *, keep_memory: bool = True, optimise: bool = True
+) -> ort.InferenceSession:
+    """A session whose first provider is in force.
+
+    Args:
+        providers: as ONNX Runtime takes them.
+        threads: of one run.
+        keep_memory: keep an arena and a plan for each size met; wasteful where every run has another size.
+        optimise: the graph, which takes its time.
+
+    Raises:
+        ModelError: if the file is no ONNX model; BackendError: if the provider did not start, for which ONNX
+            Runtime would take the CPU without a word.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = keep_memory
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Spinning threads would take the cores that decoder and encoder need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises its own unrelated classes
+        line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        if wanted != "CPUExecutionProvider":
+            raise BackendError(f"onnxruntime could not start {wanted} ({line}); choose --device cpu") from None
+        raise ModelError(f"{path}: cannot be loaded as an ONNX model ({line}); download or export it again") from None
+    if wanted not in session.get_providers():
+        raise BackendError(
+            f"onnxruntime could not start {wanted} and would have fallen back to the CPU; "
+            "check the CUDA and cuDNN libraries, or choose --device cpu"
+        )
+    return session
+
+
+def require_cuda() -> None:
+    """Refuse an ONNX Runtime without CUDA.
+
+    Raises:
+        BackendError: naming the commands that repair it.
+    """
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        return
+    over = ", though onnxruntime-gpu is installed: onnxruntime lies over it" if len(_wheels()) == 2 else ""
+    raise BackendError(f"this onnxruntime has no CUDA{over}; {CUDA_BUILD}")
+
+
+def _wheels() -> list[str]:
+    """Which of the two are installed."""
+    found = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
