@@ -173,15 +173,5 @@ def _tell(out: Path, record: dict[str, Any], worst: float) -> None:
     click.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {what}, differs from torch by at most {worst:.1e}")
 
 
-@main.command()
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The .onnx file to write.")
-def resampler(out: Path) -> None:
-    """Write the graph that moves a plane's samples (it has no weights)."""
-    from export.onnx import export_resampler
-
-    export_resampler(out)
-    click.echo(out)
-
-
 if __name__ == "__main__":
     main(prog_name="python -m export")

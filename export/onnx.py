@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 from torch import Tensor, nn
 
 from magfilter import __version__
@@ -40,7 +42,6 @@ __all__ = [
     "PRECISIONS",
     "export_checkpoint",
     "export_network",
-    "export_resampler",
     "load_checkpoint",
     "parity",
 ]
@@ -162,6 +163,10 @@ def _trace(net: nn.Module, name: str, size: tuple[int, int] | None) -> onnx.Mode
         )
         assert program is not None
         model: onnx.ModelProto = program.model_proto
+    # The exporter writes each index down anew wherever it is used: three nodes of four, a second on every loading.
+    graph = onnx_ir.serde.deserialize_model(model)
+    CommonSubexpressionEliminationPass()(graph)
+    model = onnx_ir.serde.serialize_model(graph)
     model.producer_name, model.doc_string = "magfilter", ""
     for node in model.graph.node:  # source lines of the machine it was made on say nothing to anyone else
         del node.metadata_props[:]
@@ -212,27 +217,6 @@ def _store_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def export_resampler(target: Path) -> None:
-    """The graph that looks samples up between samples: GridSample, linear, border repeated. It has no weights."""
-    graph = helper.make_graph(
-        [
-            helper.make_node(
-                "GridSample", ["plane", "grid"], ["moved"], mode="linear", padding_mode="border", align_corners=1
-            )
-        ],
-        "resample",
-        [
-            helper.make_tensor_value_info("plane", TensorProto.FLOAT, [1, "C", "H", "W"]),
-            helper.make_tensor_value_info("grid", TensorProto.FLOAT, [1, "h", "w", 2]),
-        ],
-        [helper.make_tensor_value_info("moved", TensorProto.FLOAT, [1, "C", "h", "w"])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    model.producer_name = "magfilter"
-    onnx.checker.check_model(model)
-    _write(target, model.SerializeToString())
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -12,7 +13,7 @@ from magfilter.backends import BACKENDS, open_engine
 from magfilter.backends.onnxruntime_cpu import OnnxRuntimeCpuEngine
 from magfilter.backends.resample import _enlarge
 from magfilter.errors import BackendError, ModelError, OptionError
-from magfilter.models import RESAMPLER, find_model, shipped_models
+from magfilter.models import find_model, shipped_models
 
 DTYPES = [(np.uint8, 255), (np.uint16, 1023), (np.uint16, 65535)]
 
@@ -95,7 +96,7 @@ def test_somebody_elses_model_is_refused(backend):
         pytest.importorskip("torch")
         pytest.importorskip("onnx")
     with pytest.raises(ModelError, match="not a magfilter model"):
-        open_engine(RESAMPLER, backend, "cpu")
+        open_engine(Path(__file__).parent / "foreign.onnx", backend, "cpu")
 
 
 def test_unavailable_device_is_an_error_never_a_fallback():
@@ -139,9 +140,8 @@ def test_onnxruntime_is_that_of_the_device():
         open_engine("warp", "onnxruntime-cpu", "cuda")
 
 
-def test_the_resampler_is_no_model():
+def test_the_default_model_is_shipped():
     assert "warp" in shipped_models()
-    assert RESAMPLER not in shipped_models().values()
     assert find_model("warp").is_file()
 
 

@@ -26,7 +26,7 @@ from magfilter.cli import main
 from magfilter.models import find_model
 
 ROOT = Path(__file__).parent.parent
-FOREIGN = ROOT / "magfilter/models/resample.onnx"  # a sound ONNX file that is no model
+FOREIGN = ROOT / "tests/foreign.onnx"  # a sound ONNX file that is no model
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs Debian's ffmpeg in the PATH")
 
 

@@ -21,11 +21,11 @@ from click.testing import CliRunner  # noqa: E402
 
 import export.onnx as module  # noqa: E402
 from export.__main__ import main  # noqa: E402
-from export.onnx import PARITY, export_network, export_resampler, load_checkpoint  # noqa: E402
+from export.onnx import PARITY, export_network, load_checkpoint  # noqa: E402
 from magfilter import __version__  # noqa: E402
 from magfilter.backends import open_engine  # noqa: E402
 from magfilter.errors import ModelError  # noqa: E402
-from magfilter.models import RESAMPLER, parse_metadata  # noqa: E402
+from magfilter.models import parse_metadata  # noqa: E402
 from magfilter.networks import DESCRIPTORS  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
 from magfilter.networks.precision import fold  # noqa: E402
@@ -424,8 +424,3 @@ def test_command_refuses_in_one_line(tmp_path):
     assert result.exit_code == 1
     assert "no such checkpoint" in result.output
     assert "Traceback" not in result.output
-
-
-def test_the_shipped_resampler_is_the_one_this_checkout_writes(tmp_path):
-    export_resampler(tmp_path / "r.onnx")
-    assert (tmp_path / "r.onnx").read_bytes() == RESAMPLER.read_bytes()

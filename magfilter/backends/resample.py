@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.backends.sessions import open_session
-from magfilter.models import RESAMPLER
+from magfilter.interpolate import Curved
 
 __all__ = ["Resampler"]
 
@@ -19,7 +18,7 @@ Array = NDArray[np.float32]
 
 
 class Resampler:
-    """Catmull-Rom interpolation by ONNX Runtime's GridSample.
+    """Catmull-Rom interpolation where a displacement says, bands of rows side by side.
 
     Args:
         threads: bands of a plane computed side by side; 0 for all cores.
@@ -27,9 +26,6 @@ class Resampler:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads or os.cpu_count() or 1
-        # GridSample runs on one core per call, so a plane is cut into bands that run side by side. Their size
-        # is another at every frame; memory kept for each would grow for ever.
-        self._session = open_session(RESAMPLER, ["CPUExecutionProvider"], 1, keep_memory=False)
         self._pool = ThreadPoolExecutor(self.threads, "resample")
 
     def __call__(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
@@ -46,7 +42,7 @@ class Resampler:
         ratio = height / rows
         first = max(0, math.floor((active[0] - 1) * ratio))
         last = min(height, math.ceil((active[-1] + 2) * ratio))
-        source = _with_curvature(plane)[None]
+        source = Curved(plane)
         bands = max(1, min(self.threads, (last - first) // 32))
         edges = [first + (last - first) * k // bands for k in range(bands + 1)]
 
@@ -54,11 +50,7 @@ class Resampler:
             d = _enlarge(scaled, (height, width), top, bottom)
             y = np.arange(top, bottom, dtype=np.float32)[:, None] + d[1]
             x = np.arange(width, dtype=np.float32) + d[0]
-            grid = np.stack([x * np.float32(2 / max(width - 1, 1)), y * np.float32(2 / max(height - 1, 1))], -1)
-            grid -= 1
-            value, along, across, both = self._session.run(None, {"plane": source, "grid": grid[None]})[0][0]
-            cx, cy = _bulge(x, width), _bulge(y, height)
-            moved = value - cx * along - cy * across + (cx * cy) * both
+            moved = source(y, x)
             np.rint(moved, out=moved)
             np.clip(moved, 0, peak, out=moved)
             still = (d[0] == 0) & (d[1] == 0)
@@ -69,33 +61,6 @@ class Resampler:
         else:
             list(self._pool.map(band, edges[:-1], edges[1:]))
         return out
-
-
-def _with_curvature(plane: NDArray[Any]) -> Array:
-    """The plane and its second differences along x, along y and along both: (4, h, w).
-
-    Between samples, Catmull-Rom's cubic is the line through both neighbours less t(1 − t)/2 times the
-    line through their second differences. So two linear look-ups, which every engine has, give the
-    interpolator whose slope is right; the engines' own bicubic (a = −0.75) moves a picture by half as
-    much again as it was told when the displacement is small.
-    """
-    height, width = plane.shape
-    out = np.empty((4, height, width), np.float32)
-    out[0] = plane
-    for source, target, axis in ((0, 1, 1), (0, 2, 0), (1, 3, 0)):
-        padded = np.pad(out[source], [(1, 1) if n == axis else (0, 0) for n in (0, 1)], mode="edge")
-        low, high = (padded[:, :-2], padded[:, 2:]) if axis else (padded[:-2], padded[2:])
-        np.add(low, high, out=out[target])
-        out[target] -= 2 * out[source]
-    return out
-
-
-def _bulge(at: Array, size: int) -> Array:
-    """t(1 − t)/2 of positions between samples; the border is repeated."""
-    at = np.clip(at, 0, size - 1)
-    t = at - np.floor(at)
-    out: Array = t * (1 - t) * np.float32(0.5)
-    return out
 
 
 def _enlarge(field: Array, size: tuple[int, int], top: int, bottom: int) -> Array:

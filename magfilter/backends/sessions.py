@@ -95,15 +95,12 @@ def signature(path: Path, session: ort.InferenceSession) -> tuple[ModelInfo, Sig
     return info, Signature(path, fixed, len(inputs.get("alpha", ())), session.get_outputs()[0].name)
 
 
-def open_session(
-    path: Path, providers: list[Any], threads: int, *, keep_memory: bool = True, optimise: bool = True
-) -> ort.InferenceSession:
+def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bool = True) -> ort.InferenceSession:
     """A session whose first provider is in force.
 
     Args:
         providers: as ONNX Runtime takes them.
         threads: of one run.
-        keep_memory: keep an arena and a plan for each size met; wasteful where every run has another size.
         optimise: the graph, which takes its time.
 
     Raises:
@@ -114,7 +111,6 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = keep_memory
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads would take the cores that decoder and encoder need.

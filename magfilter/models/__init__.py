@@ -11,11 +11,10 @@ from typing import Any
 from magfilter.errors import ModelError
 from magfilter.networks.descriptor import Descriptor
 
-__all__ = ["DEFAULT_MODEL", "RESAMPLER", "ModelInfo", "find_model", "parse_metadata", "shipped_models"]
+__all__ = ["DEFAULT_MODEL", "ModelInfo", "find_model", "parse_metadata", "shipped_models"]
 
 DEFAULT_MODEL = "warp"
 HERE = Path(__file__).parent
-RESAMPLER = HERE / "resample.onnx"
 """The graph that moves a plane's pixels; it has no weights and is no model of its own."""
 
 
@@ -40,7 +39,7 @@ class ModelInfo:
 
 def shipped_models() -> dict[str, Path]:
     """Name → file of every model in the package."""
-    return {path.stem: path for path in sorted(HERE.glob("*.onnx")) if path != RESAMPLER}
+    return {path.stem: path for path in sorted(HERE.glob("*.onnx"))}
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
