@@ -255,7 +255,7 @@ def test_convolutions_are_in_half_and_what_must_not_be_is_not(network, request):
     # Coordinates and quotients of small differences; phases of the encoding; the last sigmoid.
     delicate = [n for n in model.graph.node if n.op_type in ("GridSample", "Div", "Sin", "Sqrt", "Log", "Sigmoid")]
     assert delicate
-    assert {kind[name] for node in delicate for name in (*node.input, *node.output)} == {single}
+    assert half not in {kind[name] for node in delicate for name in (*node.input, *node.output)}  # sizes are integers
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
 
 
