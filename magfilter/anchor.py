@@ -20,7 +20,8 @@ Field = NDArray[np.float32]
 
 LARGE = 99.0  # percentile of the motion that is to be followed: a hundredth of the picture
 LOOKS = 8  # steps of the fixed point; each leaves at most half of the error where neighbours differ by half a px
-FULL = 65535  # the network's image as 16-bit samples, so that the engine's resampler moves it
+FULL = 65535  # the network's image as 16-bit samples, so that the engine's resampler moves it:
+DARKEST, SPAN = -0.25, 1.5  # video of limited range holds what is blacker than black and whiter than white
 
 
 def outgrown(flow: Field, reach: float) -> bool:
@@ -147,7 +148,8 @@ class RunningMean:
         return self._mean
 
     def _moved(self, image: Field, displacement: Field) -> Field:
-        plane = np.rint(np.clip(image[0], 0, 1) * FULL).astype(np.uint16)
+        scaled = (image[0] - np.float32(DARKEST)) * np.float32(FULL / SPAN)
+        plane = np.rint(np.clip(scaled, 0, FULL)).astype(np.uint16)
         moved = self.resample(plane, np.ascontiguousarray(displacement), (1.0, 1.0), FULL)
-        out: Field = (moved.astype(np.float32) / np.float32(FULL))[None]
+        out: Field = (moved.astype(np.float32) * np.float32(SPAN / FULL) + np.float32(DARKEST))[None]
         return out

@@ -48,6 +48,7 @@ class Negative:
     """A magnifier that is quick: the first frame as it is, then negatives."""
 
     references = 1
+    ramp = None
     policy = ReferencePolicy()
     engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="warp")))
 

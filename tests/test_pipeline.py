@@ -50,6 +50,7 @@ class FakeMagnifier:
 
     references = 1
     alpha = 2.0
+    ramp = None
     policy = ReferencePolicy()
     engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="fake")))
 
