@@ -109,7 +109,7 @@ def magnified_displacement(
     if float(np.abs(flow).max()) > 0.5 * stride:
         gap |= _hidden(flow, gain, rest & (landed < COVERED), stride, behind)
     if gain.min() != gain.max():
-        _mend(field, gap, stride)
+        _mend(field, gap, gain, stride)
     if gap.any():
         _fill(field, gap, behind, stride)
     return field
@@ -207,13 +207,26 @@ def _spread(mask: Mask) -> Mask:
     return out
 
 
-def _mend(field: Field, gap: Mask, stride: float) -> None:
-    """Close narrow holes in what was thrown far; `field` and `gap` are set in place.
+def _mend(field: Field, gap: Mask, gain: Field, stride: float) -> None:
+    """Close holes in what was thrown far; `field` and `gap` are set in place.
 
-    What a map names is one thing, however much an uneven estimate of its motion tears it. Without a map
-    there is no telling a tear from an outline, and the ground shows through.
+    What a map names is one thing, however much an uneven estimate of its motion tears it. So narrow holes are
+    closed, and wider ones that it surrounds, if by the motion around them they show something that the map names
+    too; through a ring the ground is seen. Without a map there is no telling a tear from an outline.
     """
     thrown = (square(field) > (HOLE * stride) ** 2) & ~gap
+    wide = _surrounded(thrown) & (gain == 1)  # within its own outline what the map names may rest
+    if wide.any():
+        around = _from_around(field, thrown)
+        rows, cols = np.nonzero(wide)
+        factor = float(np.median(gain[gain != 1]))
+        back = around[:, rows, cols] * (factor / (factor - 1) / stride)  # to where it is in the reference
+        y, x = np.rint(rows + back[1]).astype(np.intp), np.rint(cols + back[0]).astype(np.intp)
+        inside = (y >= 0) & (y < gap.shape[0]) & (x >= 0) & (x < gap.shape[1])
+        inside[inside] = gain[y[inside], x[inside]] != 1
+        rows, cols = rows[inside], cols[inside]
+        field[:, rows, cols] = around[:, rows, cols]
+        thrown[rows, cols], gap[rows, cols] = True, False
     closed = np.pad(thrown, HOLE)  # beyond the border there is nothing
     for _ in range(HOLE):
         closed = _spread(closed)
@@ -223,6 +236,15 @@ def _mend(field: Field, gap: Mask, stride: float) -> None:
     if holes.any():
         field[:, holes] = _from_around(field, thrown)[:, holes]
         gap &= ~holes
+
+
+def _surrounded(mask: Mask) -> Mask:
+    """Points outside a mask that have some of it to the left, to the right, above and below."""
+    above, left = np.logical_or.accumulate(mask, 0), np.logical_or.accumulate(mask, 1)
+    below = np.logical_or.accumulate(mask[::-1], 0)[::-1]
+    right = np.logical_or.accumulate(mask[:, ::-1], 1)[:, ::-1]
+    out: Mask = above & left & below & right & ~mask
+    return out
 
 
 def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:

@@ -406,6 +406,22 @@ def test_what_left_its_mask_has_no_narrow_holes():
     assert not field[:, :6].any()
 
 
+def test_what_left_its_mask_shows_nothing_through_what_it_surrounds():
+    """A wide hole, where no motion was found, is closed; through an open ring one sees the ground."""
+    alpha, size = 10, (60, 120)
+    inner = np.s_[22:38, 22:34]
+    flow = np.zeros((2, *size), np.float32)
+    flow[0, 12:48, 12:44] = 6  # lands on 72 to 104
+    flow[:, *inner] = 0
+    whole = np.ones(size, np.float32)
+    whole[10:50, 10:46] = alpha
+    ring = whole.copy()
+    ring[inner] = 1
+    shown = np.s_[0, 24:36, 84:92]  # where the hole would land
+    np.testing.assert_allclose(magnified_displacement(flow, whole, 1)[shown], -54)
+    assert not magnified_displacement(flow, ring, 1)[shown].any()
+
+
 # --- a part of the motion, within a limit ----------------------------------------------------------
 
 
