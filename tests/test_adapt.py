@@ -58,6 +58,7 @@ def losses(monkeypatch, before: float, after: float) -> list:
         return values[len(asked) - 1]
 
     monkeypatch.setattr(module, "clip_loss", loss)
+    monkeypatch.setattr(module, "clip_motion", lambda *_: 1.0)
     return asked
 
 
@@ -122,7 +123,7 @@ def test_better_weights_are_kept(clip, tmp_path, monkeypatch, capsys):
     assert not found.interrupted
     said = capsys.readouterr().err
     assert "held-out frames before: 0.50000" in said
-    assert "held-out frames after 2 steps: 0.40000; better: kept" in said
+    assert "held-out frames after 2 steps: 0.40000; motion error by DIS 1.0000 -> 1.0000 px; better: kept" in said
     weights, metadata = load_weights(out)
     begun, _ = load_weights(WARP)
     assert not same(weights, begun)
@@ -164,6 +165,36 @@ def test_who_judges_does_not_teach(clips, tmp_path, monkeypatch):
     middle = every[..., 8:72, 16:80].float() / 255
     assert torch.equal(judges, middle[[3, 8]])
     assert torch.equal(reference, middle[:1])
+
+
+def test_weights_that_magnify_worse_are_not_taken_whatever_the_loss_says(clip, tmp_path, monkeypatch, capsys):
+    losses(monkeypatch, 0.5, 0.4)
+    values = iter([0.70, 0.71])
+    monkeypatch.setattr(module, "clip_motion", lambda *_: next(values))
+    assert adapt(clip, tmp_path / "o.safetensors", model=WARP, steps=1, size=64, device="cpu").kept == "before"
+    assert "motion error by DIS 0.7000 -> 0.7100 px; not better" in capsys.readouterr().err
+
+
+def test_motion_error_is_of_the_magnified_frame():
+    """Of a network that finds all of the motion, none of it, and half: what is lacking of alpha times the motion."""
+    torch.manual_seed(0)
+    wide = torch.nn.functional.interpolate(torch.rand(1, 3, 20, 24), (160, 192), mode="bicubic").clamp(0, 1)
+    reference, frames = wide[..., 16:144, 16:176], wide[..., 16:144, 14:174]  # to the right by 2 px
+
+    class Told(torch.nn.Module):
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+        def forward(self, one, two):
+            flow = one.new_zeros(1, 2, one.shape[2] // 2, one.shape[3] // 2)
+            flow[:, 0] = 2 * self.share
+            return flow
+
+    found = [module.clip_motion(Told(share), reference, frames) for share in (1, 0.5, 0)]
+    assert found[0] < 0.35
+    assert found[1] == pytest.approx(1.5, abs=0.35)  # per component half of 3 px
+    assert found[2] == pytest.approx(3, abs=0.5)
 
 
 def test_two_frames_teach_and_judge(clips, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 Pairs are (frame 0, frame t) of the clip, cropped, turned by up to 5°, stretched by up to a tenth and
 recoloured (App. A2). What the network has not seen judges it: every fifth of the frames is held out,
-and the weights after the training are only taken if the loss on those frames has fallen.
+and the weights after the training are only taken if the loss on those frames has fallen. Photometric
+consistency does not look at the magnified frame; where it teaches alone, the paper's motion error of the
+frames held out, seen by DIS, must not have risen either.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from trainer.magnification import flow_loss, magnified_by_warp
 from trainer.objectives import Settings, UNetObjective, WarpObjective, luma
 from trainer.train import fill
 
-__all__ = ["Adaptation", "adapt", "clip_loss", "read_frames"]
+__all__ = ["Adaptation", "adapt", "clip_loss", "clip_motion", "read_frames"]
 
 HELD_OUT = 5  # every so many-th frame judges and does not teach
 JUDGED_AT = 4.0  # alpha of the flow loss on the held-out frames: the middle of 2^U(0, 4)
@@ -181,6 +183,23 @@ def clip_loss(net: nn.Module, reference: Tensor, frames: Tensor, settings: Setti
     return total / len(frames)
 
 
+@torch.no_grad()
+def clip_motion(net: nn.Module, reference: Tensor, frames: Tensor) -> float:
+    """Median motion error of magnified frames by DIS, px at alpha JUDGED_AT; arguments as `clip_loss`'s; of `warp`."""
+    from trainer.evaluation.protocol import motion_error
+
+    def picture(image: Tensor) -> np.ndarray:
+        array: np.ndarray = image[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return np.ascontiguousarray(array)
+
+    errors = []
+    for frame in frames.split(1):
+        flow = net(luma(reference), luma(frame))
+        magnified = magnified_by_warp(frame, flow, frame.new_full((1,), JUDGED_AT))
+        errors.append(motion_error(picture(reference), picture(frame), picture(magnified), JUDGED_AT, "dis"))
+    return float(np.median(errors))
+
+
 def _settings(network: str, width: int) -> tuple[Settings, int]:
     """What is minimised, and the pairs a step."""
     if network == "warp":
@@ -246,6 +265,8 @@ def adapt(
         held = _middle(pictures[[0, *judges]], 64).to(team.device)
         estimator = load_flow(flow, team.device, settings.updates) if settings.flow_loss > 0 else None
         before = clip_loss(net, held[:1], held[1:], settings, estimator)
+        blind = network == "warp" and settings.flow_loss <= 0  # to the magnified frame
+        motion = [clip_motion(net, held[:1], held[1:])] if blind else []
         print(f"loss on {len(judges)} held-out frames before: {before:.5f}", file=sys.stderr)
         pairs = _ClipPairs(pictures[[0, *teachers]], batch, size, seed, team.device)
         objective = (
@@ -266,8 +287,12 @@ def adapt(
         interrupted = taken < steps if steps else spent < minutes * 60
         after = clip_loss(averaged, held[:1], held[1:], settings, estimator)
         better = after < before
+        if blind:
+            motion.append(clip_motion(averaged, held[:1], held[1:]))
+            better = better and motion[1] <= motion[0]
         print(
             f"loss on the held-out frames after {taken} steps: {after:.5f}; "
+            + ("motion error by DIS {:.4f} -> {:.4f} px; ".format(*motion) if blind else "")
             + ("better: kept" if better else "not better: the weights stay as they were"),
             file=sys.stderr,
         )

@@ -2,7 +2,8 @@
 
 Each clip's network is fitted to it (``trainer.adapt``), and the paper's motion error is measured
 before and after with estimators that took no part in it, on pairs (frame 0, frame t) of frames spread
-over the clip. Rendered by the evaluation's plain backward warp, so that nothing needs exporting.
+over the clip. DIS has a say in what is kept, SpyNet has none. Rendered by the evaluation's plain backward
+warp, so that nothing needs exporting.
 """
 
 from __future__ import annotations
