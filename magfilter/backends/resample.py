@@ -16,6 +16,8 @@ __all__ = ["Resampler"]
 
 Array = NDArray[np.float32]
 
+BAND = 48  # rows at once
+
 
 class Resampler:
     """Catmull-Rom interpolation where a displacement says, bands of rows side by side.
@@ -43,7 +45,8 @@ class Resampler:
         first = max(0, math.floor((active[0] - 1) * ratio))
         last = min(height, math.ceil((active[-1] + 2) * ratio))
         source = Curved(plane)
-        bands = max(1, min(self.threads, (last - first) // 32))
+        # Narrow bands, so that what is computed for one fits a cache and not what is for all a memory.
+        bands = max(1, (last - first) // BAND)
         edges = [first + (last - first) * k // bands for k in range(bands + 1)]
 
         def band(top: int, bottom: int) -> None:
@@ -56,10 +59,7 @@ class Resampler:
             still = (d[0] == 0) & (d[1] == 0)
             out[top:bottom] = np.where(still, plane[top:bottom], moved.astype(plane.dtype))
 
-        if bands == 1:
-            band(first, last)
-        else:
-            list(self._pool.map(band, edges[:-1], edges[1:]))
+        list(self._pool.map(band, edges[:-1], edges[1:]))
         return out
 
 
