@@ -283,7 +283,7 @@ def test_commands_export_the_network(file, tmp_path, form, monkeypatch):
         (["flowmag", "nothing.pth", "-o", "u.onnx"], 1, "nothing.pth: no such file"),
         (["--from-flowmag", "nothing.pth"], 2, "go together"),
         (["-o", "u.onnx"], 2, "go together"),
-        (["--from-flowmag", "c.pth", "-o", "u.onnx", "resampler", "-o", "r.onnx"], 2, "behind its name"),
+        (["--from-flowmag", "c.pth", "-o", "u.onnx", "onnx", "warp", "-o", "r.onnx"], 2, "behind its name"),
         ([], 2, "Usage:"),
     ],
 )

@@ -49,7 +49,7 @@ def slice_command(
     is shown by magfilter-slice.
 
     \b
-      python -m trainer slice in.mp4 --line 320,40,320,200 -m warp-dis -m phase --alpha 10 -o slice.png
+      python -m trainer slice in.mp4 --line 320,40,320,200 -m warp-dis -m phase --alpha 10 -o x.png
     """
     import av
 
