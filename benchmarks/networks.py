@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.reference import padded
 from benchmarks.timing import median_seconds
+from magfilter.blocks import block_side
 
 if TYPE_CHECKING:
     from magfilter.backends import Engine
@@ -57,8 +58,6 @@ def seen_size(size: tuple[int, int], paints: bool, multiple: int, megapixels: fl
         paints: the network makes the picture, and gets all of it.
         megapixels: of the proxy; 0 is no limit.
     """
-    from magfilter.proxy import block_side
-
     k = 1 if paints else block_side(*size, megapixels)
     return padded((-(-size[0] // k), -(-size[1] // k)), multiple)
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from benchmarks.endtoend import PLAIN, combine, run_in_turn
+from benchmarks.endtoend import PLAIN, run_in_turn
+from benchmarks.figures import combine
 from benchmarks.flops import count_graph
 from benchmarks.machine import cores, describe_machine, gpu_name
 from benchmarks.markdown import figure, table
