@@ -74,7 +74,7 @@ def entries(bench: Bench, hd: tuple[int, int], sd: tuple[int, int]) -> list[Entr
                 Entry(ENGINES, f"{name}, {backend}, 1080p", seconds,
                       lambda n=name, b=backend, k=kept, p=proxy: bench.engine_row(n, b, hd, k, p))
             )  # fmt: skip
-    out.append(Entry(WHOLE, "1080p, file to file", 90, lambda: bench.whole_rows(hd)))
+    out.append(Entry(WHOLE, "1080p, file to file", 120, lambda: bench.whole_rows(hd)))
     out += [
         Entry(NETWORKS, "reference, 960x544", 15, lambda: bench.reference_row(sd)),
         Entry(NETWORKS, "unet fp16, 960x544", 20, lambda: bench.network_row("unet", sd)),

@@ -116,7 +116,7 @@ def find_reference(size: Size, device: str, seconds: float, threads: int) -> tup
 @click.command()
 @click.argument("clip", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--size", "sizes", multiple=True, default=("960x544", "1920x1080"), show_default=True, metavar="WxH")
-@click.option("--seconds", default=2.0, show_default=True, help="Length of the clips that are rendered.")
+@click.option("--seconds", default=3.0, show_default=True, help="Length of the clips that are rendered.")
 @click.option("--network", "networks", multiple=True, default=NETWORKS, show_default=True)
 @click.option(
     "--model", "models", multiple=True, type=click.Path(exists=True, path_type=Path), help="An ONNX file too."
@@ -210,7 +210,7 @@ def _at_size(
                 engine = open_engine(path, backend, "auto", threads)
                 about = engine.model.descriptor
                 seen = seen_size(size, about.output == "frame", about.pad_multiple, proxy)
-                took = time_alone(engine, seen, timing, patience / 10)
+                took = time_alone(engine, seen, timing, timing)
             except MagfilterError as error:
                 notes.append(f"{backend}, left out: {error}")
                 continue
