@@ -97,7 +97,7 @@ def find_networks(names: Sequence[str], models: Sequence[Path], folder: Path) ->
             lines.append(f"{name}: random weights, which cost the same time")
         except ImportError as error:
             lines.append(f"{name}: not timed: no model of that name is shipped, and none can be made ({error})")
-    return found | {path.stem: path for path in models}, lines
+    return found | {path.name: path for path in models}, lines
 
 
 def find_reference(size: Size, device: str, seconds: float, threads: int) -> tuple[Reference | None, str]:

@@ -236,6 +236,7 @@ def test_the_reference_is_scaled_by_pixels_where_it_would_take_too_long(monkeypa
     assert reference_cost((100, 100), width=1).timed == (112, 112)
 
 
+@pytest.mark.slow
 def test_gpu_runs_dry_from_end_to_end(tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
@@ -300,3 +301,20 @@ import magfilter.backends, magfilter.backends.onnxruntime_cpu, magfilter.network
 import benchmarks.gpu
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_gpu_ends_when_time_is_up_whatever_it_is_doing(tmp_path):
+    pytest.importorskip("torch")
+    code = f"""
+import time
+from benchmarks import gpu
+from benchmarks.budget import Entry
+gpu.entries = lambda *a: [
+    Entry(gpu.RATES, "quick", -99, lambda: {{"TFLOP/s": 1.0}}), Entry(gpu.RATES, "stuck", -99, lambda: time.sleep(250))
+]
+gpu.main(["-o", {str(tmp_path)!r}, "--dry", "--minutes", "0.03"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    written = json.loads((tmp_path / "cpu-dry-run.json").read_text())
+    assert [row["row"] for row in written["open"]] == ["the row in progress and all after it"]
+    assert "minutes were up" in done.stdout
