@@ -11,27 +11,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import click
+
+from benchmarks.rates import matrix_rate
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-SIDE = 2048  # of the matrices
-
-
-def matrix_rate(device: Any, seconds: float = 3.0) -> float:
-    """Floating point operations a second of a product of two SIDE × SIDE matrices; the best of several."""
-    import torch
-
-    a, b = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
-    best, begun = 0.0, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        start = time.perf_counter()
-        (a @ b).sum().item()  # the sum makes a device wait
-        best = max(best, 2 * SIDE**3 / (time.perf_counter() - start))
-    return best
 
 
 @click.command()

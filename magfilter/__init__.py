@@ -9,6 +9,7 @@ often. Importing magfilter imports no torch.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from magfilter._version import __version__
@@ -21,13 +22,13 @@ from magfilter.errors import (
     OptionError,
     OutputError,
 )
-from magfilter.magnifier import Magnifier
-from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
-from magfilter.options import MagnifyOptions
-from magfilter.pipeline import Progress, Report, magnify_video
 
 if TYPE_CHECKING:
+    from magfilter.magnifier import Magnifier
     from magfilter.measure import MeasureOptions, Motion, measure_motion
+    from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
+    from magfilter.options import MagnifyOptions
+    from magfilter.pipeline import Progress, Report, magnify_video
 
 __all__ = [
     "BackendError",
@@ -53,10 +54,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Measuring is imported when it is asked for, so that the filter starts without it."""
-    if name in ("MeasureOptions", "Motion", "measure_motion"):
-        from magfilter import measure
+_HOMES = {
+    "magfilter.magnifier": ("Magnifier",),
+    "magfilter.measure": ("MeasureOptions", "Motion", "measure_motion"),
+    "magfilter.media": ("EncodeOptions", "Frame", "VideoReader", "VideoWriter"),
+    "magfilter.options": ("MagnifyOptions",),
+    "magfilter.pipeline": ("Progress", "Report", "magnify_video"),
+}
 
-        return getattr(measure, name)
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when it is asked for: networks and engines then need no PyAV, the filter no measuring."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

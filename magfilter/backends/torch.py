@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from magfilter.backends.graphed import ready
 from magfilter.errors import BackendError, ModelError
 from magfilter.models import ModelInfo, parse_metadata
 from magfilter.networks.build import build_network
-from magfilter.networks.precision import fold, halve
+from magfilter.networks.precision import fold
 
 __all__ = ["TorchEngine"]
 
@@ -40,14 +41,10 @@ class TorchEngine:
         self._device = _pick(device)
         self.device = str(self._device)
         self.net, self.model = _load(path)
-        self._run: Callable[..., Tensor] = self.net.to(self._device)
-        if self._device.type == "cuda":
-            try:
-                halve(self.net)
-            except ValueError as error:
-                raise ModelError(f"{path}: {error}; choose --backend onnxruntime-cuda") from None
-            # Tensor cores want channels last; elsewhere nothing is gained by it.
-            self._run = _Graphed(self.net.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        try:
+            self._run: Callable[..., Tensor] = ready(self.net, self._device)
+        except ValueError as error:
+            raise ModelError(f"{path}: {error}; choose --backend onnxruntime-cuda") from None
         self._reference: tuple[Array, Tensor] | None = None
 
     @torch.inference_mode()
@@ -84,42 +81,6 @@ class TorchEngine:
         moved = torch.where((d == 0).all(0), source, moved.round().clamp(0, peak))
         result: NDArray[Any] = moved.cpu().numpy().astype(plane.dtype)
         return result
-
-
-class _Graphed:
-    """A network on CUDA, recorded once for the shapes it is called with and replayed after that."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.net = net
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: list[Tensor] = []
-        self.given: list[Tensor] = []
-        self.output = torch.empty(0)
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        if self.graph is None or [x.shape for x in inputs] != [x.shape for x in self.inputs]:
-            self._record([x.clone() for x in inputs])
-        else:
-            for place, new, old in zip(self.inputs, inputs, self.given, strict=True):
-                if new is not old:  # the reference is the same tensor for as long as it is the reference
-                    place.copy_(new)
-        self.given = list(inputs)
-        assert self.graph is not None
-        self.graph.replay()
-        return self.output
-
-    def _record(self, inputs: list[Tensor]) -> None:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries choose their kernels on the first runs, which cannot be recorded
-            for _ in range(3):
-                self.net(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # Another thread may be resampling meanwhile, which is no part of it.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.output = self.net(*inputs)
-        self.graph, self.inputs = graph, inputs
 
 
 def _load(path: Path) -> tuple[nn.Module, ModelInfo]:
