@@ -252,7 +252,11 @@ class Magnifier:
         frame = frame if isinstance(frame, Frame) else Frame.from_rgb(frame)
         self._check(frame)
         number = self.policy.number if self.policy.kind == "frame" else self._count
-        self._take(self._see(frame), frame, number)
+        seen = self._see(frame)
+        self._take(seen, frame, number)
+        self._carry.drop()
+        if self._mean:
+            self._mean.start(seen, self._time(frame, number))
         self.part.restart(at_rest=False)  # any time may have passed between it and what is pushed next
 
     def reset(self) -> None:

@@ -862,6 +862,18 @@ def test_a_mean_reference_changes_with_every_frame(fake):
     assert magnifier.references == 1
 
 
+def test_a_mean_begins_with_the_reference_that_was_set(fake):
+    engine = fake(constant(0, 0))
+    magnifier = Magnifier(3, reference="mean:1", shot_cuts=False)
+    frames = [yuv(n, "gray", time=n / 4) for n in range(3)]
+    magnifier.set_reference(frames[0])
+    for frame in frames[1:]:
+        magnifier.push(frame)
+    views = [magnifier._see(frame) for frame in frames]
+    np.testing.assert_array_equal(engine.seen[0][0], views[0])
+    np.testing.assert_allclose(engine.seen[1][0], (views[0] + views[1]) / 2, atol=1e-4)
+
+
 @pytest.mark.parametrize("wrong", [{"reanchor": "auto"}, {"reference": "mean:1"}])
 def test_networks_that_paint_cannot_tell_what_outgrew(fake, wrong):
     fake(paint, "unet")
