@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from magfilter.backends import BACKENDS
 from magfilter.compare import COMPARISONS
+from magfilter.models import DEFAULT_MODEL, shipped_models
 
 __all__ = [
     "CHOOSING",
@@ -16,6 +18,7 @@ __all__ = [
     "SHOWING",
     "TARGETING",
     "choosing_options",
+    "engine_options",
     "line",
     "pairs",
     "ramping_options",
@@ -90,6 +93,36 @@ def scale(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int]:
     return factors[0], factors[-1]
 
 
+def _given(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """The command with these options, in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_ENGINE_OPTIONS = (
+    click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        help=f"A shipped model ({', '.join(shipped_models()) or 'none'}) or the path of an .onnx file.",
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="Engine of the network. An explicit choice never falls back.",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
+)
+
+
+def engine_options(command: Command) -> Command:
+    """Give a command the options that say which network runs where."""
+    return _given(command, _ENGINE_OPTIONS)
+
+
 _TARGETING_OPTIONS = (
     click.option(
         "--mask",
@@ -138,9 +171,7 @@ _TARGETING_OPTIONS = (
 
 def targeting_options(command: Command) -> Command:
     """Give a command the options that say what to magnify."""
-    for option in reversed(_TARGETING_OPTIONS):
-        command = option(command)
-    return command
+    return _given(command, _TARGETING_OPTIONS)
 
 
 _CHOOSING_OPTIONS = (
@@ -192,16 +223,12 @@ _RAMPING_OPTIONS = (
 
 def ramping_options(command: Command) -> Command:
     """Give a command the options that say how the factor changes over time."""
-    for option in reversed(_RAMPING_OPTIONS):
-        command = option(command)
-    return command
+    return _given(command, _RAMPING_OPTIONS)
 
 
 def choosing_options(command: Command) -> Command:
     """Give a command the options that say which part of the motion to magnify."""
-    for option in reversed(_CHOOSING_OPTIONS):
-        command = option(command)
-    return command
+    return _given(command, _CHOOSING_OPTIONS)
 
 
 _SHOWING_OPTIONS = (
@@ -222,6 +249,4 @@ _SHOWING_OPTIONS = (
 
 def showing_options(command: Command) -> Command:
     """Give a command the options that say what to show besides the output."""
-    for option in reversed(_SHOWING_OPTIONS):
-        command = option(command)
-    return command
+    return _given(command, _SHOWING_OPTIONS)

@@ -18,20 +18,19 @@ from magfilter.arguments import (
     SHOWING,
     TARGETING,
     choosing_options,
+    engine_options,
     pairs,
     ramping_options,
     seconds,
     showing_options,
     targeting_options,
 )
-from magfilter.backends import BACKENDS
 from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.media import EncodeOptions
 from magfilter.media.source import is_pipe
-from magfilter.models import DEFAULT_MODEL, shipped_models
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
 from magfilter.progress import ProgressPrinter
@@ -100,20 +99,7 @@ Examples
     metavar="SECONDS",
     help="Let the displacement fade when every:SECONDS or --reanchor replaces the reference; 0 jumps.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help=f"A shipped model ({', '.join(shipped_models()) or 'none'}) or the path of an .onnx file.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default="auto",
-    show_default=True,
-    help="Engine of the network. An explicit choice never falls back.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@engine_options
 @click.option(
     "--proxy",
     type=float,

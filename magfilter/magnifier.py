@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, open_engine
+from magfilter.blocks import block_side
 from magfilter.displace import magnified_displacement
 from magfilter.errors import OptionError
 from magfilter.masks import as_factors, reduce_factors
 from magfilter.media.colour import from_rgb_float, luma
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
-from magfilter.proxy import block_side, network_image
+from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
 from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
 from magfilter.temporal import MotionPart, parse_band, parse_bands

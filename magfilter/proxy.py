@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.blocks import block_means, block_side
+from magfilter.blocks import block_means
 from magfilter.media.colour import luma, to_rgb_float
 from magfilter.media.frame import Frame
 from magfilter.networks import Descriptor
 
-__all__ = ["block_means", "block_side", "network_image"]
+__all__ = ["network_image"]
 
 Array = NDArray[np.float32]
 

@@ -11,12 +11,12 @@ import pytest
 
 import magfilter.magnifier as module
 from magfilter.backends import open_engine
+from magfilter.blocks import block_means
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media.frame import Colour, Frame, PixelLayout, same_picture
 from magfilter.models import ModelInfo
 from magfilter.networks import DESCRIPTORS
-from magfilter.proxy import block_means
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import seconds
-from magfilter.backends import BACKENDS
+from magfilter.arguments import engine_options, seconds
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.magnifier import DEFAULT_PROXY
@@ -21,7 +20,6 @@ from magfilter.measure.output import check_extra, peak_table, write_motion, writ
 from magfilter.measure.result import Motion
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
-from magfilter.models import DEFAULT_MODEL, shipped_models
 from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
 from magfilter.stages import Stopped
@@ -88,20 +86,7 @@ Examples
 )
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
 @click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help=f"A shipped model ({', '.join(shipped_models()) or 'none'}) or the path of an .onnx file.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default="auto",
-    show_default=True,
-    help="Engine of the network. An explicit choice never falls back.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@engine_options
 @click.option(
     "--proxy",
     type=float,
