@@ -43,7 +43,7 @@ def main(steps: int, config: str, settings: tuple[str, ...], device: str, **fold
     changes = dict(text.partition("=")[::2] for text in settings)
     made, plan = configure(config, {"steps": 1, **changes})
     with Team.gather(device) as team:
-        net = build_network(made.network, made.width).to(team.device)
+        net = build_network(made.network, made.width, light=made.light).to(team.device)
         optimiser = torch.optim.Adam(net.parameters(), lr=1e-6)
         objective = make_objective(made, plan, Data(**folders), team)  # type: ignore[arg-type]
 

@@ -67,7 +67,10 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     if name not in DESCRIPTORS:
         raise ValueError(f"{path}: not a checkpoint of `python -m trainer train`: its header names network {name!r}.")
     record.setdefault("width", 0)
-    net = build_network(name, record["width"])
+    try:
+        net = build_network(name, record["width"], weights=weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: the weights are of another network. {error}") from None
     fill(net, weights, path)
     return net.eval(), record
 

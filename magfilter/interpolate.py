@@ -8,6 +8,7 @@ it was told when the displacement is small.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,19 @@ class Curved:
 
     Args:
         plane: (h, w) of any real type.
+        first, last: px; positions will lie in these rows. What lies beyond is looked up at the nearer of them.
     """
 
-    def __init__(self, plane: NDArray[Any]) -> None:
-        self.height, self.width = plane.shape
+    def __init__(self, plane: NDArray[Any], first: float = 0, last: float = math.inf) -> None:
+        height, self.width = plane.shape
+        self.top = min(max(first, 0.0), height - 1.0)
+        self.bottom = min(max(last, self.top), height - 1.0)
+        self.low = int(self.top)
         # One more sample to the right and below, so that every position has four neighbours.
-        padded = np.pad(plane, ((1, 2), (1, 2)), mode="edge")
-        samples = np.empty((self.height + 1, self.width + 1, 4), np.float32)
-        for top in range(0, self.height + 1, ROWS):
+        rows = np.arange(self.low - 1, int(self.bottom) + 3).clip(0, height - 1)
+        padded = np.pad(plane[rows], ((0, 0), (1, 2)), mode="edge")
+        samples = np.empty((len(rows) - 2, self.width + 1, 4), np.float32)
+        for top in range(0, len(samples), ROWS):
             here = samples[top : top + ROWS]
             wide = padded[top : top + len(here) + 2].astype(np.float32)
             along = wide[:, :-2] + wide[:, 2:] - 2 * wide[:, 1:-1]
@@ -46,7 +52,7 @@ class Curved:
     def __call__(self, y: Array, x: Array) -> Array:
         """Values at positions y, x, both float32 of one shape, px; NumPy releases the interpreter meanwhile."""
         out = np.empty(y.size, np.float32)
-        y_, x_ = np.clip(y, 0, self.height - 1).ravel(), np.clip(x, 0, self.width - 1).ravel()
+        y_, x_ = np.clip(y, self.top, self.bottom).ravel(), np.clip(x, 0, self.width - 1).ravel()
         for start in range(0, y.size, AT_ONCE):
             part = slice(start, start + AT_ONCE)
             self._look(y_[part], x_[part], out[part])
@@ -55,6 +61,7 @@ class Curved:
     def _look(self, y: Array, x: Array, out: Array) -> None:
         row, column = y.astype(np.intp), x.astype(np.intp)
         ty, tx = y - row.astype(np.float32), x - column.astype(np.float32)
+        row -= self.low
         # Each share four times over: to multiply by a column would cost NumPy more than all the rest.
         down, right = np.repeat(ty, 4).reshape(-1, 4), np.repeat(tx, 4).reshape(-1, 4)
         at = row * (self.width + 1) + column

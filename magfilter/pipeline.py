@@ -284,7 +284,8 @@ class Job:
         if writer is None or self.dry:
             raise ValueError("this job is only to be looked at; open one with a target and without dry")
         gone = threading.Event()  # a stage failed: everyone leaves
-        decoded, measured, magnified = Lane(gone), Lane(gone), Lane(gone)
+        size = sum(plane.nbytes for plane in reader.first.planes)
+        decoded, measured, magnified = (Lane(gone, size) for _ in range(3))
         news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         failures: list[BaseException] = []
         spent = report.stages

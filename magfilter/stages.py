@@ -14,7 +14,8 @@ __all__ = ["THREAD_PREFIX", "Lane", "Stopped", "patiently", "start_stage"]
 T = TypeVar("T")
 
 THREAD_PREFIX = "magfilter-"
-FRAMES_AHEAD = 2  # frames that may wait between two stages
+FRAMES_AHEAD = 2  # frames that may wait between two stages; one where frames are large
+LARGE = 16e6  # bytes
 PACKETS_AHEAD = 512  # copied packets are small and must not hold up the frames
 POLL = 0.1  # seconds between looks at the stop and failure flags
 
@@ -28,13 +29,14 @@ class Lane:
 
     Args:
         gone: set when a stage has failed, or nobody is interested any more: everyone leaves.
+        frame: bytes of a frame.
     """
 
     END = object()
 
-    def __init__(self, gone: threading.Event) -> None:
+    def __init__(self, gone: threading.Event, frame: float = 0) -> None:
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._room = threading.Semaphore(FRAMES_AHEAD)
+        self._room = threading.Semaphore(1 if frame > LARGE else FRAMES_AHEAD)
         self._small = threading.Semaphore(PACKETS_AHEAD)
         self._gone = gone
         self._lock = threading.Lock()

@@ -51,3 +51,15 @@ def test_small_planes(size):
     plane = np.arange(size[0] * size[1], dtype=np.uint8).reshape(size)
     y, x = np.array([-1, 0, 9], np.float32), np.array([-1, 0, 9], np.float32)
     np.testing.assert_array_equal(Curved(plane)(y, x), [plane[0, 0], plane[0, 0], plane[-1, -1]])
+
+
+def test_prepared_for_some_rows_it_is_the_same_there_and_stays_within():
+    rng = np.random.default_rng(0)
+    plane = rng.integers(0, 256, (40, 23)).astype(np.uint8)
+    y, x = rng.uniform(12.25, 19.5, 300).astype(np.float32), rng.uniform(-2, 25, 300).astype(np.float32)
+    np.testing.assert_array_equal(Curved(plane, y.min(), y.max())(y, x), Curved(plane)(y, x))
+    for first, last in ((-9, -4), (60, 70), (39, 39)):
+        at = np.full(300, (first + last) / 2, np.float32)
+        np.testing.assert_array_equal(Curved(plane, first, last)(at, x), Curved(plane)(at, x))
+    beyond = Curved(plane, 12.25, 19.5)(np.full(300, 30, np.float32), x)
+    np.testing.assert_array_equal(beyond, Curved(plane)(np.full(300, 19.5, np.float32), x))

@@ -182,3 +182,13 @@ def test_gain_error_asks_for_more_where_there_is_too_little():
     flow = (0.5 * exact).requires_grad_(True)
     losses.gain_error(flow, exact, torch.ones(1)).backward()
     assert (flow.grad < 0).all()  # descending makes the flow larger
+
+
+def test_imitation_is_the_divergence_of_the_choices():
+    taught = [torch.tensor([0.5, 0.25, 0.25]).view(1, 3, 1, 1).expand(2, 3, 4, 4)]
+    assert losses.imitation(taught, taught).item() == pytest.approx(0, abs=1e-6)
+    own = [torch.tensor([0.25, 0.25, 0.5]).view(1, 3, 1, 1).expand(2, 3, 4, 4)]
+    wanted = 0.5 * math.log(2) - 0.25 * math.log(2)
+    assert losses.imitation(own, taught).item() == pytest.approx(wanted, rel=1e-4)
+    # the finer of two scales counts twice as much
+    assert losses.imitation(taught + own, taught + taught).item() == pytest.approx(wanted * 2 / 3, rel=1e-4)

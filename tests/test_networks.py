@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the networks need torch: pip install -e .[train]")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from magfilter.networks import DESCRIPTORS, Descriptor  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
@@ -126,26 +129,54 @@ def test_a_change_of_brightness_is_no_motion(warp):
 
 
 def moments(gradient: float, shift: float, noise: float) -> torch.Tensor:
-    """What a cell pools where all has one texture: means of IxIx … ItIt, (1, 6, 1, 1), in squared code values."""
+    """What a cell pools where all has one texture: means of IxIx … ItIt in each window, (1, 3, 6, 1, 1).
+
+    Gradient and noise are in code values.
+    """
     energy = gradient * gradient
     values = [energy, 0.0, energy, -energy * shift, 0.0, energy * shift * shift + noise]
-    return torch.tensor(values).view(1, 6, 1, 1) / 255**2
+    return torch.tensor(values).view(1, 1, 6, 1, 1).expand(1, 3, 6, 1, 1) / 255**2
 
 
 def test_damping_gives_way_to_motion_and_not_to_noise(warp):
     # a gradient of one and a half code values a pixel: below the damping, and yet a clear motion
-    cell = warp.cell
-    damping, trust = cell.damping.detach().exp()[0], cell.trust.detach().exp()[0]
-    clear, _, left = cell._solve(moments(1.5, 0.5, 0.0), damping, trust)
-    assert clear[0, 0].item() == pytest.approx(0.5, rel=0.1)
-    assert left.item() < 0.05
-    fixed, _, _ = cell._solve(moments(1.5, 0.5, 0.0), damping, 0 * trust)
-    assert fixed[0, 0].item() < 0.25
-    # the same texture, where noise dwarfs what the motion would explain: the damping stays
-    noisy, _, left = cell._solve(moments(1.5, 0.05, 1.0), damping, trust)
-    damped, _, _ = cell._solve(moments(1.5, 0.05, 1.0), damping, 0 * trust)
-    assert noisy[0, 0].item() == pytest.approx(damped[0, 0].item(), rel=0.1)
-    assert left.item() > 0.9
+    cell, stubborn = warp.cell, copy.deepcopy(warp.cell)
+    torch.nn.init.constant_(stubborn.trust, -torch.inf)
+    with torch.no_grad():
+        clear, _, _, left = (plane[0, 0].item() for plane in cell._solve(moments(1.5, 0.5, 0.0)))
+        assert clear == pytest.approx(0.5, rel=0.1)
+        assert left < 0.05
+        assert stubborn._solve(moments(1.5, 0.5, 0.0))[0][0, 0].item() < 0.25
+        # the same texture, where noise dwarfs what the motion would explain: the damping stays
+        noisy, _, _, left = (plane[0, 0].item() for plane in cell._solve(moments(1.5, 0.05, 1.0)))
+        assert noisy == pytest.approx(stubborn._solve(moments(1.5, 0.05, 1.0))[0][0, 0].item(), rel=0.1)
+        assert left > 0.9
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_weights_tell_the_shape_of_the_network_they_are_of(light):
+    net = build_network("warp", 8, light=light)
+    other = build_network("warp", weights=net.state_dict())
+    other.load_state_dict(net.state_dict())
+    one, two = texture(0), texture(0, (0.4, 0.1))
+    with torch.no_grad():
+        torch.testing.assert_close(other(one, two), net(one, two))
+
+
+def test_the_light_warp_is_less_than_half_the_work():
+    def multiplications(net: torch.nn.Module) -> int:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net.cell.judge(torch.zeros(1, net.cell.FEATURES, 16, 16))
+        return counter.get_total_flops()
+
+    assert multiplications(build_network("warp", light=True)) < 0.4 * multiplications(build_network("warp"))
+
+
+def test_weights_of_another_network_have_no_shape_of_warp():
+    with pytest.raises(ValueError, match=r"Expected weights of a warp; .* is missing"):
+        build_network("warp", weights=build_network("unet", 4).state_dict())
+    with pytest.raises(ValueError, match="light shape is of warp only"):
+        build_network("unet", light=True)
 
 
 def test_flow_is_where_the_point_lies_in_the_frame(warp):

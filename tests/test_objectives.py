@@ -125,6 +125,27 @@ def test_warp_learns_from_a_batch_of_scenes():
     assert sum(losses[-8:]) < 0.85 * sum(losses[:8])
 
 
+def test_a_teacher_is_imitated_and_then_left_alone():
+    torch.manual_seed(0)
+    teacher = build_network("warp", 8).requires_grad_(False)
+    torch.nn.init.normal_(teacher.cell.judge.head.weight, std=0.3)
+    net = build_network("warp", 8, light=True)
+    s = settings("warp", teacher=1.0, left_alone=0.5, **ONLY_SCENES)
+    objective = WarpObjective(s, painted(1, reuse=1000), None, None, None, teacher)
+    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
+    apart = []
+    for _ in range(24):
+        optimiser.zero_grad()
+        loss, log = objective(net, 0.0)
+        loss.backward()
+        optimiser.step()
+        apart.append(log["teacher"])
+    assert sum(apart[-4:]) < 0.8 * sum(apart[:4])
+    _, log = objective(teacher, 0.0)
+    assert log["teacher"] == pytest.approx(0, abs=1e-4)
+    assert "teacher" not in objective(net, 0.5)[1]
+
+
 def test_photometric_is_least_at_the_motion_of_the_clip():
     found = {}
     for move in ((2.0, -1.0), (0.0, 0.0), (-2.0, 1.0)):

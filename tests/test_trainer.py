@@ -20,7 +20,7 @@ import trainer.loop as loop  # noqa: E402
 import trainer.train as module  # noqa: E402
 from magfilter.models import shipped_models  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
-from trainer.checkpoint import load_checkpoint, load_into  # noqa: E402
+from trainer.checkpoint import load_checkpoint, load_into, load_weights, save_weights  # noqa: E402
 from trainer.clips import WINDOW  # noqa: E402
 from trainer.data.index import IndexWriter  # noqa: E402
 from trainer.loop import Plan  # noqa: E402
@@ -280,6 +280,25 @@ def test_a_run_may_begin_with_given_weights(photos, tmp_path, monkeypatch):
         assert all(torch.equal(weights[key], value) for key, value in shipped.state_dict().items())
     with pytest.raises(ValueError, match="differ in width or kind"):
         train(WARP, Plan(steps=1), Data(photos=photos), tmp_path / "run", "cpu", start)
+
+
+def test_a_light_network_begins_with_its_teachers_damping(photos, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(module, "run", lambda net, averaged, *rest: begun.append((net.state_dict(),)))
+    start = shipped_models()["warp"]
+    settings = replace(WARP, photometric=0.0, light=True)
+    train(settings, Plan(steps=1), Data(photos=photos, teacher=start), tmp_path / "run", "cpu")
+    taught, _ = load_weights(start)
+    same = [name for name, value in taught.items() if name in begun[0][0] and value.equal(begun[0][0][name])]
+    assert {"cell.damping", "cell.trust", "cell.prior", "cell.near"} <= set(same)
+    assert begun[0][0]["cell.judge.enter.0.0.weight"].shape[-1] == 1
+
+
+def test_only_a_warp_teaches(photos, tmp_path):
+    path = tmp_path / "unet.safetensors"
+    save_weights(path, build_network("unet", 4).state_dict(), {"network": "unet", "width": "4"})
+    with pytest.raises(ValueError, match="a teacher is a warp"):
+        train(WARP, Plan(steps=1), Data(photos=photos, teacher=path), tmp_path / "run", "cpu")
 
 
 def test_a_run_by_the_clock_goes_on_by_the_clock(photos, tmp_path, monkeypatch, capsys):

@@ -105,6 +105,9 @@ def _fail_in_a_line(work: Callable[[], Path]) -> None:
 @click.option(
     "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run, .safetensors, .onnx."
 )
+@click.option(
+    "--teacher", type=click.Path(exists=True, path_type=Path), help="A larger warp to imitate at first; as --start."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @_overrides
 def train(
@@ -125,7 +128,7 @@ def train(
     from trainer.train import Data, configure
     from trainer.train import train as run
 
-    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index", "workers")))
+    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index", "teacher", "workers")))
 
     def work() -> Path:
         return run(*configure(config, _changes(settings, options)), data, out, device, start)

@@ -53,9 +53,9 @@ def network_method(weights: Path, device: str = "cpu") -> Method:
     Raises:
         ValueError: if the weights cannot be read.
     """
-    _, metadata = load_weights(weights)
+    found, metadata = load_weights(weights)
     name = metadata["network"]
-    net = build_network(name, int(metadata.get("width", 0)))
+    net = build_network(name, int(metadata.get("width", 0)), weights=found)
     load_into(net, weights)
     net = net.eval().to(device)
     multiple = net.pad_multiple

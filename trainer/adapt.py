@@ -245,7 +245,7 @@ def adapt(
     from export.onnx import export_network
 
     pictures = read_frames(clip, start=start, duration=duration)
-    _, metadata = load_weights(model)
+    weights, metadata = load_weights(model)
     network, width = metadata.get("network", ""), int(metadata.get("width", 0))
     if network not in ("warp", "unet"):
         raise ValueError(f"{model}: expected weights of warp or unet, its header names network {network!r}.")
@@ -253,7 +253,7 @@ def adapt(
     settings, _ = fill(Settings, {**asdict(settings), "size": size, "flow": flow, **(changes or {})})
     with Team.gather(device) as team, tempfile.TemporaryDirectory(prefix="magfilter-adapt-") as scratch:
         torch.manual_seed(seed)
-        net, averaged = (build_network(network, width).to(team.device) for _ in range(2))
+        net, averaged = (build_network(network, width, weights=weights).to(team.device) for _ in range(2))
         load_into(net, model)
         averaged.load_state_dict(net.state_dict())
         averaged.eval()

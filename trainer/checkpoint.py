@@ -406,7 +406,11 @@ def _from_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: cannot be read as an ONNX model ({error}).") from None
     stored = {item.name.removesuffix(".half"): item for item in file.graph.initializer}
     width = int(info.record.get("width", 0))
-    wanted = build_network(info.descriptor.name, width).state_dict()
+    shapes = {name: torch.empty(tuple(item.dims), device="meta") for name, item in stored.items()}
+    try:
+        wanted = build_network(info.descriptor.name, width, weights=shapes).state_dict()
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its weights were folded ({error}) Use the checkpoint it is of.") from None
     names = [name for name in wanted if not name.endswith("num_batches_tracked")]
     lacking = [name for name in names if name not in stored]
     if lacking:

@@ -14,6 +14,7 @@ __all__ = [
     "census_difference",
     "edge_aware_smoothness",
     "gain_error",
+    "imitation",
     "locally_normalised",
     "occluded",
     "photometric",
@@ -74,6 +75,21 @@ def gain_error(flow: Tensor, exact: Tensor, speed: Tensor) -> Tensor:
     moves = (speed > 0) & (energy > 0)
     gain = (flow.float() * exact).sum((1, 2, 3)) / energy.clamp_min(1e-12)
     return ((gain - 1).abs() * moves).sum() / moves.sum().clamp_min(1)
+
+
+def imitation(shares: Sequence[Tensor], taught: Sequence[Tensor], decay: float = 0.5) -> Tensor:
+    """How far a network's choices are from its teacher's: the Kullback-Leibler divergence, mean over points.
+
+    Args:
+        shares, taught: positive, adding up to 1 along axis −3, coarse to fine; of all shapes alike.
+        decay: weight of a scale against the next finer one.
+    """
+    total, weights = shares[0].new_zeros(()), 0.0
+    for n, (own, wanted) in enumerate(zip(reversed(shares), reversed(taught), strict=True)):
+        gap = wanted * (torch.log(wanted + 1e-7) - torch.log(own + 1e-7))
+        total = total + decay**n * gap.sum(-3).mean()
+        weights += decay**n
+    return total / weights
 
 
 def locally_normalised(image: Tensor, window: int = 9, floor: float = 4 / 255) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magfilter.networks.warp import WarpNet
 from trainer.clips import ClipBank
-from trainer.losses import edge_aware_smoothness, gain_error, occluded, photometric, relative_flow_error
+from trainer.losses import edge_aware_smoothness, gain_error, imitation, occluded, photometric, relative_flow_error
 from trainer.magnification import flow_loss, magnified_by_warp
 from trainer.scenes import PaintedScenes
 from trainer.textures import LUMA
@@ -26,6 +27,8 @@ class Settings:
     network: str = "warp"
     width: int = 0  # channels at the finest resolution; 0: the network's own (warp 32, unet 64)
 
+    light: bool = False  # the cheaper shape (warp)
+
     # layered scenes
     scenes: float = 1.0  # weight: exact flow (warp), exact magnified frame (unet)
     batch: int = 8  # scenes a step
@@ -37,6 +40,10 @@ class Settings:
     wires: int = 0  # sets of drawn wires among the cut-outs: without, `warp` took strings for noise
     gain: float = 0.0  # weight, within scenes, of `gain_error` (warp)
     moving: float = 0.6  # the vote of the points that move, see `relative_flow_error` (warp)
+
+    # another network of the kind, as a teacher (warp)
+    teacher: float = 1.0  # weight, where one is given
+    left_alone: float = 0.5  # share of the run after which it has nothing more to say; it fades till then
 
     # real clips, by photometric consistency (warp)
     photometric: float = 0.5  # weight
@@ -182,7 +189,8 @@ class WarpObjective(_Base):
 
     Args:
         painted: luma scenes, or None; bank: luma clips, or None; pairs: RGB pairs, or None; flow: a frozen
-            estimator, or None. What is None has weight 0 in `settings`.
+            estimator, or None; teacher: a frozen `warp` whose choices are imitated, or None. What is None has
+            weight 0 in `settings`.
     """
 
     def __init__(
@@ -192,9 +200,10 @@ class WarpObjective(_Base):
         bank: ClipBank | None,
         pairs: Pairs | None,
         flow: nn.Module | None,
+        teacher: WarpNet | None = None,
     ) -> None:
         super().__init__(settings, painted, pairs, flow)
-        self.bank = bank
+        self.bank, self.teacher = bank, teacher
 
     def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
@@ -202,12 +211,13 @@ class WarpObjective(_Base):
         losses: list[Tensor] = []
         log: dict[str, float] = {}
         real = progress >= s.real_after or s.scenes <= 0
+        fade = s.teacher * max(0.0, 1 - progress / max(s.left_alone, 1e-9)) if self.teacher else 0.0
         if s.scenes > 0:
-            loss, more = self._on_scenes(net)
+            loss, more = self._on_scenes(net, fade)
             losses.append(s.scenes * loss)
             log |= more
         if s.photometric > 0 and real and turn % s.photometric_every == 0:
-            loss, more = self._on_clips(net)
+            loss, more = self._on_clips(net, fade)
             losses.append(s.photometric * loss)
             log |= more
         if s.flow_loss > 0 and real and turn % s.flow_every == 0:
@@ -222,13 +232,30 @@ class WarpObjective(_Base):
         total = torch.stack(losses).sum()
         return total, {"loss": total.item(), **log}
 
-    def _on_scenes(self, net: nn.Module) -> tuple[Tensor, dict[str, float]]:
+    def _pyramid(self, net: nn.Module, one: Tensor, two: Tensor, teacher: float) -> tuple[list[Tensor], Tensor | None]:
+        """The flows of all scales; and how far the choices are from what the teacher would choose, shown the same."""
+        if self.teacher is None or teacher <= 0:
+            return net.pyramid(one, two), None  # type: ignore[operator]
+        verdicts: list[tuple[Tensor, Tensor]] = []
+        flows: list[Tensor] = net.pyramid(one, two, verdicts)  # type: ignore[operator]
+        cell, own, taught = self.teacher.cell, list[tuple[Tensor, Tensor]](), list[tuple[Tensor, Tensor]]()
+        for features, verdict in verdicts:
+            own.append(net.cell.shares(verdict))  # type: ignore[operator, union-attr]
+            with torch.no_grad():
+                taught.append(cell.shares(cell.judge(features)))
+        parts = [imitation([a[k] for a in own], [b[k] for b in taught]) for k in range(2)]
+        return flows, parts[0] + parts[1]
+
+    def _on_scenes(self, net: nn.Module, teacher: float) -> tuple[Tensor, dict[str, float]]:
         assert self.painted is not None
         scene = self.painted()
         reference, frame, flow = self.painted.scenes.augment(scene)
-        flows = net.pyramid(reference, frame)  # type: ignore[operator]
+        flows, apart = self._pyramid(net, reference, frame, teacher)
         loss = relative_flow_error(flows, flow, scene.speed, self.settings.moving)
         log = {"scenes": loss.item()}
+        if apart is not None:
+            log["teacher"] = apart.item()
+            loss = loss + teacher * apart
         if self.settings.gain > 0:
             short = gain_error(flows[-1], flow, scene.speed)
             log["gain error"] = short.item()
@@ -245,12 +272,12 @@ class WarpObjective(_Base):
                 log["still px"] = flows[-1].norm(dim=1)[still].mean().item()
         return loss, log
 
-    def _on_clips(self, net: nn.Module) -> tuple[Tensor, dict[str, float]]:
+    def _on_clips(self, net: nn.Module, teacher: float) -> tuple[Tensor, dict[str, float]]:
         """Photometric consistency both ways round, at the two finest scales."""
         assert self.bank is not None
         reference, frame = self.bank(self.settings.photometric_batch, self.settings.size)
         one, two = torch.cat([reference, frame]), torch.cat([frame, reference])
-        flows = net.pyramid(one, two)  # type: ignore[operator]
+        flows, apart = self._pyramid(net, one, two, teacher)
         half = F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)
         hidden = occluded(flows[-1] / 2, flows[-1].roll(len(reference), 0) / 2)  # on the half-resolution grid
         full = F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=False)
@@ -259,7 +286,11 @@ class WarpObjective(_Base):
         coarse = photometric(*half, wide, hidden)
         smooth = edge_aware_smoothness(flows[-1], half[0])
         loss = data + 0.5 * coarse + self.settings.smoothness * smooth
-        return loss, {"photometric": data.item(), "hidden": hidden.mean().item()}
+        log = {"photometric": data.item(), "hidden": hidden.mean().item()}
+        if apart is not None:
+            log["teacher on clips"] = apart.item()
+            loss = loss + teacher * apart
+        return loss, log
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "bank": self.bank.state() if self.bank else None}

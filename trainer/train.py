@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from magfilter.networks.build import build_network
-from trainer.checkpoint import load_into
+from magfilter.networks.warp import WarpNet
+from trainer.checkpoint import fill as fill_network
+from trainer.checkpoint import load_into, load_weights
 from trainer.clips import ClipBank, clip_files
 from trainer.flow import load_flow
 from trainer.loop import Objective, Plan, Team, run
@@ -43,6 +45,7 @@ class Data:
         photos, cutouts: folders of pictures that scenes are painted with.
         clips: folder of clips: textures, photometric consistency and, without an index, pairs.
         index: pairs chosen by `python -m trainer curate`.
+        teacher: weights of a larger `warp`, whose choices are imitated at first.
         workers: processes that decode the index's pairs; 0 decodes in the training process.
     """
 
@@ -50,6 +53,7 @@ class Data:
     cutouts: Path | None = None
     clips: Path | None = None
     index: Path | None = None
+    teacher: Path | None = None
     workers: int = 0
 
 
@@ -180,6 +184,20 @@ def _need(value: Path | None, option: str, what: str) -> Path:
     return value
 
 
+def load_teacher(path: Path, device: torch.device) -> WarpNet:
+    """A frozen `warp`, whatever its size.
+
+    Raises:
+        ValueError: if the file holds none.
+    """
+    weights, metadata = load_weights(path)
+    if metadata.get("network") != "warp":
+        raise ValueError(f"{path}: a teacher is a warp, its header names network {metadata.get('network')!r}.")
+    net = WarpNet.like(weights)
+    fill_network(net, weights, path)
+    return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
 def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Objective:
     """What `settings` ask for, its data read and on the team's device.
 
@@ -221,7 +239,14 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
             told.append("pairs not curated: straight from the clips")
     if team.leads:
         print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)
-    return WarpObjective(s, painted, bank, pairs, flow) if warp else UNetObjective(s, painted, pairs, flow)
+    teacher = load_teacher(data.teacher, device) if data.teacher and warp and s.teacher > 0 else None
+    return WarpObjective(s, painted, bank, pairs, flow, teacher) if warp else UNetObjective(s, painted, pairs, flow)
+
+
+def _begin_like(net: WarpNet, teacher: WarpNet) -> None:
+    """Take over what lies outside the judge: the damping, and how the candidates stand before it has spoken."""
+    taken = {name: value for name, value in teacher.state_dict().items() if not name.startswith("cell.judge.")}
+    net.load_state_dict(taken, strict=False)
 
 
 def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "", start: Path | None = None) -> Path:
@@ -235,9 +260,13 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
     """
     with Team.gather(device) as team:
         torch.manual_seed(plan.seed)  # every member builds the same network
-        net, averaged = (build_network(settings.network, settings.width).to(team.device) for _ in range(2))
+        net, averaged = (
+            build_network(settings.network, settings.width, light=settings.light).to(team.device) for _ in range(2)
+        )
         if start is not None:
             load_into(net, start)
+        elif data.teacher and isinstance(net, WarpNet):
+            _begin_like(net, load_teacher(data.teacher, team.device))
         if team.device.type == "cuda" or settings.network == "warp":
             net = net.to(memory_format=torch.channels_last)
         averaged.load_state_dict(net.state_dict())

@@ -16,7 +16,7 @@ __all__ = ["Resampler"]
 
 Array = NDArray[np.float32]
 
-BAND = 48  # rows at once
+BAND = 64  # rows at once
 
 
 class Resampler:
@@ -44,7 +44,6 @@ class Resampler:
         ratio = height / rows
         first = max(0, math.floor((active[0] - 1) * ratio))
         last = min(height, math.ceil((active[-1] + 2) * ratio))
-        source = Curved(plane)
         # Narrow bands, so that what is computed for one fits a cache and not what is for all a memory.
         bands = max(1, (last - first) // BAND)
         edges = [first + (last - first) * k // bands for k in range(bands + 1)]
@@ -53,7 +52,8 @@ class Resampler:
             d = _enlarge(scaled, (height, width), top, bottom)
             y = np.arange(top, bottom, dtype=np.float32)[:, None] + d[1]
             x = np.arange(width, dtype=np.float32) + d[0]
-            moved = source(y, x)
+            # Prepared for the rows that this band looks at: for all of a plane it would take four floats a sample.
+            moved = Curved(plane, float(y.min()), float(y.max()))(y, x)
             np.rint(moved, out=moved)
             np.clip(moved, 0, peak, out=moved)
             still = (d[0] == 0) & (d[1] == 0)

@@ -6,7 +6,7 @@ on a GPU yet, and neither has MPS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ def _load(path: Path) -> tuple[nn.Module, ModelInfo]:
         raise ModelError(f"{path}: cannot be read as an ONNX model ({error}); download or export it again") from None
     info = parse_metadata(path, {item.key: item.value for item in file.metadata_props})
     stored = {item.name.removesuffix(".half"): item for item in file.graph.initializer}
-    net = build_network(info.descriptor.name, int(info.record.get("width", 0))).eval()
+    shapes = {name: torch.empty(tuple(item.dims), device="meta") for name, item in stored.items()}
+    net = _like(path, info, shapes).eval()
     if info.precision == "fp16":
         fold(net)  # as the exporter did
     state = net.state_dict()
@@ -107,6 +108,15 @@ def _load(path: Path) -> tuple[nn.Module, ModelInfo]:
             state[key] = torch.from_numpy(array.copy()).reshape(value.shape)
     net.load_state_dict(state)
     return net, info
+
+
+def _like(path: Path, info: ModelInfo, shapes: Mapping[str, Tensor]) -> nn.Module:
+    try:
+        return build_network(info.descriptor.name, int(info.record.get("width", 0)), weights=shapes)
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: folded for ONNX Runtime ({error}); use --backend onnxruntime, or export it again"
+        ) from None
 
 
 def _second_difference(plane: torch.Tensor, axis: int) -> torch.Tensor:

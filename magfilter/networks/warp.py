@@ -25,6 +25,8 @@ Design: design.md §3. The paper's network is in `magfilter.networks.unet`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,6 +102,11 @@ def _from(start: int, margin: int) -> slice:
     return slice(start, start - margin or None)
 
 
+def _rimmed(image: Tensor) -> Tensor:
+    """With its border repeated, as far as the filters of 5 taps reach."""
+    return F.pad(image, (2, 2, 2, 2), mode="replicate")
+
+
 def _planes(field: Tensor) -> list[Tensor]:
     """The channels, each (B, 1, h, w)."""
     return [field[:, k : k + 1] for k in range(field.shape[1])]
@@ -111,24 +118,41 @@ def _softmax(votes: Tensor, dim: int) -> Tensor:
     return shares / shares.sum(dim, keepdim=True)
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+def _conv(inputs: int, outputs: int, stride: int = 1, side: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, side, stride, side // 2), nn.LeakyReLU(0.1, inplace=True))
 
 
 class Judge(nn.Module):
-    """The U-Net of a cell: three resolutions, no normalisation layers to fold."""
+    """The U-Net of a cell: three resolutions, no normalisation layers to fold.
 
-    def __init__(self, inputs: int, outputs: int, widths: tuple[int, int, int]) -> None:
+    Args:
+        inputs: features it looks at, the first so many of those there are.
+        widths: channels at the three resolutions.
+        enter: sides of the kernels that every cell is first looked at with, one layer each.
+        deep: layers at the coarsest resolution.
+        head: side of the last kernel.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: tuple[int, int, int],
+        enter: tuple[int, ...] = (3, 3),
+        deep: int = 3,
+        head: int = 3,
+    ) -> None:
         super().__init__()
         a, b, c = widths
-        self.enter = nn.Sequential(_conv(inputs, a), _conv(a, a))
+        self.inputs = inputs
+        self.enter = nn.Sequential(*(_conv(a if n else inputs, a, 1, side) for n, side in enumerate(enter)))
         self.down1 = nn.Sequential(_conv(a, b, 2), _conv(b, b))
-        self.down2 = nn.Sequential(_conv(b, c, 2), _conv(c, c), _conv(c, c))
+        self.down2 = nn.Sequential(*(_conv(c if n else b, c, 1 if n else 2) for n in range(deep)))
         self.side2 = nn.Conv2d(c, b, 1)
         self.up1 = _conv(b, b)
         self.side1 = nn.Conv2d(b, a, 1)
         self.up0 = _conv(a, a)
-        self.head = nn.Conv2d(a, outputs, 3, 1, 1)
+        self.head = nn.Conv2d(a, outputs, head, 1, head // 2)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):  # torch's default would let the signal fade from layer to layer
                 nn.init.kaiming_normal_(layer.weight, 0.1)
@@ -136,9 +160,18 @@ class Judge(nn.Module):
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.head.weight)
 
+    @classmethod
+    def like(cls, weights: Mapping[str, Tensor]) -> Judge:
+        """One that takes these weights, whose names are those of its own."""
+        first, second, third = (weights[f"{name}.0.0.weight"].shape for name in ("enter", "down1", "down2"))
+        sides = [weights[f"enter.{n}.0.weight"].shape[-1] for n in range(9) if f"enter.{n}.0.weight" in weights]
+        deep = sum(f"down2.{n}.0.weight" in weights for n in range(9))
+        head = weights["head.weight"].shape
+        return cls(first[1], head[0], (first[0], second[0], third[0]), tuple(sides), deep, head[-1])
+
     def forward(self, x: Tensor) -> Tensor:
         """Computes in the precision of its weights, see `magfilter.networks.precision`; result as `x`."""
-        x0 = self.enter(x.to(self.head.weight.dtype))  # (B, a, h, w)
+        x0 = self.enter(x[:, : self.inputs].to(self.head.weight.dtype))  # (B, a, h, w)
         x1 = self.down1(x0)  # (B, b, h/2, w/2)
         x2 = self.down2(x1)  # (B, c, h/4, w/4)
         x1 = self.up1(x1 + _resize(self.side2(x2), x1))
@@ -154,16 +187,18 @@ def _resize(x: Tensor, like: Tensor) -> Tensor:
 class MotionCell(nn.Module):
     """One scale of the estimate: images (B, 1, H, W), flow (B, 2, H/4, W/4) → (B, 2, H/2, W/2)."""
 
-    FEATURES = 16 + 16 + 6 + 4 + 4 + 9
+    FEATURES = 16 + 16 + 6 + 4 + 4 + 9 + 1  # a multiple of 8, which CPUs like
     # candidates: solution A of the 3×3 neighbourhood, solution B of a dilated one, C, coarser flow, none
     CHOICES = 9 + 9 + 1 + 1 + 1
+    VERDICTS = CHOICES + 36 + 2  # and what upsamples, and what is added
 
-    kernel: Tensor
+    slopes: Tensor
+    passed: Tensor
     place: Tensor
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
+    def __init__(self, judge: Judge) -> None:
         super().__init__()
-        self.judge = Judge(self.FEATURES, self.CHOICES + 36 + 2, widths)
+        self.judge = judge
         # Damping of the three solves, about what 2/255 of sensor noise leaves in a gradient.
         self.damping = nn.Parameter(torch.tensor([5e-5, 1e-5, 3e-4]).log())
         self.trust = nn.Parameter(torch.tensor([16.0, 16.0, 16.0]).log())
@@ -177,60 +212,63 @@ class MotionCell(nn.Module):
         self.near = nn.Parameter(near.reshape(36))
         smooth, derive = torch.tensor(SMOOTH), torch.tensor(DERIVE)
         # Every pixel of a cell is a channel: a filter for each of its 16 places, applied once a cell.
-        kernel, place = torch.zeros(3, CELL, CELL, 2, 8, 8), torch.zeros(2, CELL, CELL, 2, CELL, CELL)
+        slopes, passed = torch.zeros(2, CELL, CELL, 1, 8, 8), torch.zeros(1, CELL, CELL, 1, 8, 8)
+        place = torch.zeros(2, CELL, CELL, 2, CELL, CELL)
         for y in range(CELL):
             for x in range(CELL):
-                kernel[0, y, x, 0, y : y + 5, x : x + 5] = torch.outer(smooth, derive)  # d/dx of both images' mean
-                kernel[1, y, x, 0, y : y + 5, x : x + 5] = torch.outer(derive, smooth)  # d/dy
-                kernel[2, y, x, 1, y : y + 5, x : x + 5] = torch.outer(smooth, smooth)  # their difference, low-passed
+                slopes[0, y, x, 0, y : y + 5, x : x + 5] = torch.outer(smooth, derive)  # d/dx
+                slopes[1, y, x, 0, y : y + 5, x : x + 5] = torch.outer(derive, smooth)  # d/dy
+                passed[0, y, x, 0, y : y + 5, x : x + 5] = torch.outer(smooth, smooth)  # low-passed
                 place[0, y, x, 0, y, x] = place[1, y, x, 1, y, x] = 1
-        self.register_buffer("kernel", kernel.reshape(3 * CELL**2, 2, 8, 8), persistent=False)
+        self.register_buffer("slopes", slopes.reshape(2 * CELL**2, 1, 8, 8), persistent=False)
+        self.register_buffer("passed", passed.reshape(CELL**2, 1, 8, 8), persistent=False)
         self.register_buffer("place", place.reshape(2 * CELL**2, 2, CELL, CELL), persistent=False)
 
-    def _solve(self, m: Tensor, damping: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Least squares on pooled products, damped by how much they look like noise.
+    def _solve(self, m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Least squares on pooled products, damped by how much they look like noise, in all three windows.
 
         A fixed damping that keeps noise from becoming motion also shrinks true motion wherever there is
         little texture. So the damping falls as what the motion explains of the difference grows against
         what it leaves: noise is hardly explained by any motion, a real one leaves next to nothing.
 
         Args:
-            m: (B, 6, h, w): means of IxIx, IxIy, IyIy, IxIt, IyIt, ItIt.
-            damping: of what is noise altogether; trust: how fast it falls with that ratio.
+            m: (B, 3, 6, h, w): means of IxIx, IxIy, IyIy, IxIt, IyIt, ItIt in each window.
 
         Returns:
-            flow (B, 2, h, w) softly limited to REACH, trace and relative residual (B, 1, h, w).
+            flow u and v softly limited to REACH, trace and relative residual, each (B, 3, h, w).
         """
-        xx, xy, yy, xt, yt, tt = _planes(m)
+        xx, xy, yy, xt, yt, tt = (m[:, :, k] for k in range(6))
         xx, yy, tt = xx.clamp_min(0), yy.clamp_min(0), tt.clamp_min(0)
-        ratio = torch.zeros_like(tt)
-        for _ in range(SOLVES):
-            now = damping / (1 + trust * ratio)
+        damping, trust = self.damping.exp().view(1, 3, 1, 1), self.trust.exp().view(1, 3, 1, 1)
+        now = damping
+        for n in range(SOLVES):
             a, c = xx + now, yy + now
             det = (a * c - xy * xy).clamp_min(1e-16)
             u = (xy * yt - c * xt) / det
             v = (xy * xt - a * yt) / det
-            left = (tt + 2 * (u * xt + v * yt) + u * u * xx + 2 * u * v * xy + v * v * yy).clamp_min(0)
-            ratio = (tt - left).clamp_min(0) / (left + 0.03 * QUANTUM)
-        flow = torch.cat([u, v], 1)
-        flow = flow * torch.rsqrt(1 + (flow * flow).sum(1, keepdim=True) / REACH**2)
-        return flow, xx + yy, left / (tt + 0.1 * QUANTUM)
+            size = u * u + v * v
+            # tt + 2 (u xt + v yt) + u² xx + 2 u v xy + v² yy, of which the damped equations give the last three
+            left = (tt + u * xt + v * yt - now * size).clamp_min(0)
+            if n < SOLVES - 1:
+                now = damping / (1 + trust * ((tt - left).clamp_min(0) / (left + 0.03 * QUANTUM)))
+        within = torch.rsqrt(1 + size / REACH**2)
+        return u * within, v * within, xx + yy, left / (tt + 0.1 * QUANTUM)
 
-    def forward(self, reference: Tensor, frame: Tensor, flow: Tensor) -> Tensor:
+    def look(self, reference: Tensor, frame: Tensor, flow: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the judge looks at (B, FEATURES, h, w), and what there is to choose from."""
         height, width = reference.shape[-2:]
         full = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
         warped = backward_warp(frame, full)
         difference = warped - reference
-        pair = torch.cat([(reference + warped) * 0.5, difference], 1)
-        grads = F.conv2d(F.pad(pair, (2, 2, 2, 2), mode="replicate"), self.kernel, stride=CELL)
+        slopes = F.conv2d(_rimmed((reference + warped) * 0.5), self.slopes, stride=CELL)
         # From here on every pixel of a cell is a channel, and sums over a cell are sums over channels.
-        ix, iy, it = (grads[:, k : k + CELL**2] for k in range(0, 3 * CELL**2, CELL**2))  # each (B, 16, h, w)
+        ix, iy = slopes[:, : CELL**2], slopes[:, CELL**2 :]  # (B, 16, h, w)
+        it = F.conv2d(_rimmed(difference), self.passed, stride=CELL)
         places = F.conv2d(torch.cat([reference, difference], 1), self.place, stride=CELL)
         shade, change = places[:, : CELL**2], places[:, CELL**2 :]
         products = (ix * ix, ix * iy, iy * iy, ix * it, iy * it, it * it)
         moments = torch.cat([product.mean(1, keepdim=True) for product in products], 1)
         means = torch.cat([plane.mean(1, keepdim=True) for plane in (ix, iy, it)], 1)
-        level = torch.cat([shade.mean(1, keepdim=True), (shade * shade).mean(1, keepdim=True)], 1)
         # About the means of a wide window: a change of brightness is then no motion.
         wide = _box(_box(means, 5), 5)
         mx, my, mt = _planes(wide)
@@ -246,19 +284,19 @@ class MotionCell(nn.Module):
             ],
             1,
         )
-        damping, trust = self.damping.exp(), self.trust.exp()
-        a, trace_a, left_a = self._solve(_box(moments, 3), damping[0], trust[0])
-        b, trace_b, left_b = self._solve(_box(_box(moments, 5), 5), damping[1], trust[1])
-        c, trace_c, left_c = self._solve(moments, damping[2], trust[2])
+        windows = torch.stack([_box(moments, 3), _box(_box(moments, 5), 5), moments], 1)
+        u, v, trace, left = self._solve(windows)
+        a, b, c = (torch.cat([u[:, k : k + 1], v[:, k : k + 1]], 1) for k in range(3))
 
         energy = moments[:, 5:6].clamp_min(0)
-        level = _box(level, 5)
-        mean = level[:, :1]
-        deviation = torch.sqrt((level[:, 1:] - mean * mean).clamp_min(0) + 4 * QUANTUM)
+        around = [shade.mean(1, keepdim=True), (shade * shade).mean(1, keepdim=True)]
+        around += [(change * change).mean(1, keepdim=True), (b * b + a * a).sum(1, keepdim=True)]
+        around += [(flow * flow).sum(1, keepdim=True)]
+        mean, square, changed, quick, carried = _planes(_box(torch.cat(around, 1), 5))
+        deviation = torch.sqrt((square - mean * mean).clamp_min(0) + 4 * QUANTUM)
         shade = (shade - mean) / deviation
-        change = change * torch.rsqrt(_box((change * change).mean(1, keepdim=True), 5) + QUANTUM)
-        speed = torch.sqrt(_box((b * b + a * a).sum(1, keepdim=True), 5) + 1e-4)  # px, floor 0.01
-        carried = torch.sqrt(_box((flow * flow).sum(1, keepdim=True), 5) + 1e-4)
+        change = change * torch.rsqrt(changed + QUANTUM)
+        speed, carried = torch.sqrt(quick + 1e-4), torch.sqrt(carried + 1e-4)  # px, floor 0.01
         log_energy = torch.log(energy + 0.1 * QUANTUM)
         features = torch.cat(
             [
@@ -273,25 +311,28 @@ class MotionCell(nn.Module):
                 flow * 0.25,
                 log_energy + 11,
                 log_energy - log_energy.mean((2, 3), keepdim=True),
-                torch.log(trace_a + 1e-7) + 9,
-                torch.log(trace_b + 1e-7) + 9,
-                torch.log(trace_c + 1e-7) + 9,
-                left_a,
-                left_b,
-                left_c,
+                torch.log(trace + 1e-7) + 9,
+                left,
                 torch.log(speed) + 2,
+                torch.log(carried) + 2,
             ],
             1,
         )
-        verdict = self.judge(features)
-        return self._choose(verdict, flow, a, b, c, speed)
+        return features, (flow, a, b, c, speed)
 
-    def _choose(self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor) -> Tensor:
-        batch, _, h, w = flow.shape
+    def shares(self, verdict: Tensor) -> tuple[Tensor, Tensor]:
+        """A verdict as shares of the candidates (B, CHOICES, h, w), and of neighbours (B, 4, 9, h, w)."""
+        batch, _, h, w = verdict.shape
         choices = self.CHOICES
         # bounded, so that no choice is ever ruled out for good
         votes = 5 * torch.tanh(verdict[:, :choices] * 0.2) + self.prior.view(1, -1, 1, 1)
-        weights = _softmax(votes, 1)
+        near = (verdict[:, choices : choices + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
+        return _softmax(votes, 1), _softmax(near, 2)
+
+    def choose(self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor) -> Tensor:
+        """The flow that the judge's verdict makes of the candidates, at twice their resolution."""
+        batch, _, h, w = flow.shape
+        weights, near = self.shares(verdict)
         pool = torch.cat(
             [
                 _neighbours(flow + a),
@@ -302,9 +343,7 @@ class MotionCell(nn.Module):
             1,
         )  # (B, CHOICES - 1, 2, h, w); the last choice is no motion, which adds nothing
         chosen = (pool * weights[:, :-1].unsqueeze(2)).sum(1)
-        chosen = chosen + verdict[:, choices + 36 :] * speed * 0.1
-        near = (verdict[:, choices : choices + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
-        near = _softmax(near, 2)
+        chosen = chosen + verdict[:, self.CHOICES + 36 :] * speed * 0.1
         around = _neighbours(chosen)  # (B, 9, 2, h, w)
         fine = (around.unsqueeze(1) * near.unsqueeze(3)).sum(2)  # (B, 4, 2, h, w)
         return F.pixel_shuffle(fine.transpose(1, 2).reshape(batch, 8, h, w), 2)  # (B, 2, 2h, 2w)
@@ -316,17 +355,41 @@ class WarpNet(nn.Module):
     Args:
         widths: channels of the judging U-Net at its three resolutions.
         levels: scales of the pyramid; the coarsest image is 2^(levels-1) times smaller.
+        judge: one of another shape, which takes the place of `widths`.
 
     Input: two lumas (B, 1, H, W), nominally 0..1, H and W multiples of `pad_multiple`.
     Output: flow (B, 2, H/2, W/2), in pixels of the input, x first: the point at p in the
     reference lies at p + flow in the frame.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96), levels: int = 5) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int] = (32, 64, 96), levels: int = 5, judge: Judge | None = None
+    ) -> None:
         super().__init__()
-        self.widths, self.levels = tuple(widths), levels
-        self.cell = MotionCell(widths)
+        self.levels = levels
+        # Without the last feature, which the weights of this shape were trained before.
+        self.cell = MotionCell(judge or Judge(MotionCell.FEATURES - 1, MotionCell.VERDICTS, widths))
         self.paces = {"cell.damping": 30.0, "cell.trust": 30.0}  # for the trainer: logarithms, see `trainer.loop`
+
+    @classmethod
+    def light(cls, width: int = 32) -> WarpNet:
+        """One whose judge takes a third of the multiplications."""
+        widths = (width, width * 3 // 2, 2 * width)
+        return cls(judge=Judge(MotionCell.FEATURES, MotionCell.VERDICTS, widths, enter=(1,), deep=2, head=1))
+
+    @classmethod
+    def like(cls, weights: Mapping[str, Tensor]) -> WarpNet:
+        """One that takes these weights, whatever the shape of its judge.
+
+        Raises:
+            ValueError: if they are of another network, or lack what tells the shape.
+        """
+        inside = "cell.judge."
+        try:
+            judge = Judge.like({k.removeprefix(inside): v for k, v in weights.items() if k.startswith(inside)})
+        except KeyError as error:
+            raise ValueError(f"Expected weights of a warp; {inside}{error.args[0]} is missing.") from None
+        return cls(judge=judge)
 
     @property
     def pad_multiple(self) -> int:
@@ -335,8 +398,14 @@ class WarpNet(nn.Module):
     def forward(self, reference: Tensor, frame: Tensor) -> Tensor:
         return self.pyramid(reference, frame)[-1]
 
-    def pyramid(self, reference: Tensor, frame: Tensor) -> list[Tensor]:
-        """The flows of all scales, coarse to fine, each in pixels of its own scale."""
+    def pyramid(
+        self, reference: Tensor, frame: Tensor, verdicts: list[tuple[Tensor, Tensor]] | None = None
+    ) -> list[Tensor]:
+        """The flows of all scales, coarse to fine, each in pixels of its own scale.
+
+        Args:
+            verdicts: takes what the judge looked at at every scale, and what it said.
+        """
         scales = [(reference, frame)]
         for _ in range(self.levels - 1):
             one, two = scales[-1]
@@ -347,7 +416,11 @@ class WarpNet(nn.Module):
         for one, two in reversed(scales):
             # Detached: a scale learns from its own error. Through the solves of the finer scales
             # gradients grow without bound where there is no texture (RAFT detaches likewise).
-            flows.append(self.cell(one, two, flow.detach()))
+            features, found = self.cell.look(one, two, flow.detach())
+            verdict = self.cell.judge(features)
+            if verdicts is not None:
+                verdicts.append((features, verdict))
+            flows.append(self.cell.choose(verdict, *found))
             # at half this scale's resolution = a quarter of the next one's, whose pixels are half as large
             flow = flows[-1] * 2
         return flows

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from magfilter.networks.build import build_network
-from trainer.checkpoint import load_into, load_weights
+from trainer.checkpoint import CheckpointError, fill, load_weights
 from trainer.textures import LUMA
 
 __all__ = ["WarpFlow", "load_warp_flow"]
@@ -41,7 +41,10 @@ def load_warp_flow(path: Path) -> WarpFlow:
     Raises:
         CheckpointError: if it holds no `warp`.
     """
-    _, metadata = load_weights(path)
-    net = build_network("warp", int(metadata.get("width", 0)))
-    load_into(net, path)
+    weights, _ = load_weights(path)
+    try:
+        net = build_network("warp", weights=weights)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    fill(net, weights, path)
     return WarpFlow(net)
