@@ -9,14 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.errors import OptionError
+from magfilter.media.frame import Frame
 from magfilter.models import ModelInfo, find_model
 
-__all__ = ["BACKENDS", "Engine", "open_engine"]
+__all__ = ["BACKENDS", "Engine", "Renderer", "open_engine"]
 
 Array = NDArray[np.float32]
 Plane = NDArray[Any]
 
 BACKENDS = ("auto", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "torch")
+
+
+class Renderer(Protocol):
+    """Moves whole pictures on a device of its own: the second half of `Magnifier.push`."""
+
+    def render(
+        self,
+        frame: Frame,
+        flow: Array,
+        factor: float | Array,
+        stride: float,
+        part: Array | None = None,
+        limit: float | None = None,
+    ) -> Frame:
+        """The frame with its motion magnified; the frame itself where nothing moves.
+
+        Args:
+            frame: planes of any layout.
+            flow, factor, stride, part, limit: as `magfilter.displace.magnified_displacement` takes them.
+
+        Raises:
+            BackendError: if the device's memory does not suffice.
+        """
+        ...
 
 
 class Engine(Protocol):
@@ -33,6 +58,11 @@ class Engine(Protocol):
     device: str
     model: ModelInfo
     why: str
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """What renders frames on the device; None where the CPU does, with `resample`. The same every time."""
+        ...
 
     def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
         """The network's output for one pair.

@@ -113,7 +113,8 @@ def _seen(flow: Tensor, stride: float) -> Tensor:
 
 
 def _departed(points: Points, drift: Tensor, borne: Tensor) -> tuple[Tensor, Tensor]:
-    """If a gap were here: the way to its ground (2, h, w) grid px, and what the point that left carries (2, h, w) px.
+    """If a gap were here: the way to its ground (2, h, w) grid px, and what the point that left carries (2, h, w) px,
+    against the ground there.
 
     See `magfilter.displace`.
     """
@@ -121,7 +122,7 @@ def _departed(points: Points, drift: Tensor, borne: Tensor) -> tuple[Tensor, Ten
     rows, cols = grid(height, width, drift.device)
     y, x, inside = _places(rows - drift[1], cols - drift[0])
     behind = torch.where(inside, drift[:, y, x] - points.thrown[:, y, x], drift)
-    return behind, points.carried[:, y, x] - borne
+    return behind, (points.carried - borne)[:, y, x]
 
 
 def _places(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
