@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.errors import OptionError
-from magfilter.media.frame import Frame
 from magfilter.models import ModelInfo, find_model
+
+if TYPE_CHECKING:
+    from magfilter.media.frame import Frame
 
 __all__ = ["BACKENDS", "Engine", "Renderer", "open_engine"]
 

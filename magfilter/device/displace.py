@@ -113,10 +113,9 @@ def _seen(flow: Tensor, stride: float) -> Tensor:
 
 
 def _departed(points: Points, drift: Tensor, borne: Tensor) -> tuple[Tensor, Tensor]:
-    """If a gap were here: the way to its ground (2, h, w) grid px, and what the point that left carries (2, h, w) px,
-    against the ground there.
+    """If a gap were at a point: the way to its ground (2, h, w) grid px, and what left it (2, h, w) px.
 
-    See `magfilter.displace`.
+    That is what the point that was there carries, less what the ground behind it does. See `magfilter.displace`.
     """
     height, width = points.own.shape
     rows, cols = grid(height, width, drift.device)
@@ -172,7 +171,7 @@ def _mend(field: Tensor, gap: Tensor, gain: Tensor, stride: float) -> tuple[Tens
         factors = gain[gain != 1].sort()[0]
         count = len(factors)
         factor = (factors[(count - 1) // 2] + factors[count // 2]).double() / 2
-        rows, cols = grid(*gap.shape, field.device)
+        rows, cols = grid(gap.shape[0], gap.shape[1], field.device)
         back = around * (factor / (factor - 1) / stride)
         y, x, inside = _places(rows + back[1], cols + back[0])
         wide &= inside & (gain[y, x] != 1)

@@ -75,7 +75,10 @@ def _look(rows: Tensor, cols: Tensor, gap: Tensor, way: Tensor) -> Tensor:
 
 
 def from_around(field: Tensor, known: Tensor) -> Tensor:
-    """Averages of the known (h, w) points of a field (2, h, w) near each unknown one, from the finest scale with any."""
+    """Averages of a field (2, h, w) over the known points (h, w) near each unknown one, from the finest scale with any.
+
+    Known points keep their value.
+    """
     height, width = known.shape
     if min(height, width) <= 1:
         return field

@@ -70,7 +70,8 @@ def _spread(motion: Tensor, height: int, width: int) -> Tensor:
     where: dict[str, Any] = {"dtype": torch.float32, "device": motion.device}
     across_x = torch.arange(width, **where) / width - 0.5
     across_y = torch.arange(height, **where)[:, None] / height - 0.5
-    return base + along * across_x + down * across_y
+    affine: Tensor = base + along * across_x + down * across_y
+    return affine
 
 
 def _length(vectors: Tensor) -> Tensor:
