@@ -53,7 +53,7 @@ def magnified_displacement(
         return carried
     drift, borne = _drift(flow, gain, stride, part, limit)
     drift = drift.clamp(-reach, reach)
-    own = torch.where(gain == 1, STAYS, torch.sqrt(square(thrown - drift)))
+    own = torch.sqrt(square(thrown - drift)).masked_fill(gain == 1, STAYS)
     points = Points(thrown, carried, own)
     rest = ~moving
     field, landed = splat(points, rest, borne, stride)
@@ -87,7 +87,8 @@ def _carried(part: Tensor, gain: Tensor, limit: float | None) -> Tensor:
         return carried
     free = limit / 2
     length = torch.sqrt(square(carried)).clamp(min=1e-12)
-    return carried * torch.where(length > free, free * (1 + torch.tanh((length - free) / free)) / length, 1.0)
+    bent = free * (1 + torch.tanh((length - free) / free)) / length
+    return carried * bent.masked_fill(length <= free, 1)
 
 
 def _drift(

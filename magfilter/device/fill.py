@@ -55,7 +55,7 @@ def _look(rows: Tensor, cols: Tensor, gap: Tensor, way: Tensor) -> Tensor:
         y = (rows[ray].double()[:, None] + k * step_y[ray][:, None]).round().long()
         x = (cols[ray].double()[:, None] + k * step_x[ray][:, None]).round().long()
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        flat = torch.where(inside, y * width + x, 0)
+        flat = (y * width + x).masked_fill(~inside, 0)
         return flat, inside, inside & ~gap.ravel()[flat]
 
     while begin < longest and len(active):

@@ -1,7 +1,8 @@
 """`magfilter.splat` in torch: throwing the points of a grid to where they land.
 
 Where NumPy picks the points that count, this computes all and weighs the others with 0: on a device arithmetic
-costs less than waiting to be told how many there are. Sums are taken in float64, in no fixed order.
+costs less than waiting to be told how many there are. (Nor is there a number among the arguments of `torch.where`:
+it would be sent to the device, and waited for.) Sums are taken in float64, in no fixed order.
 """
 
 from __future__ import annotations
@@ -173,10 +174,10 @@ def _resolve(
     u, v, own = torch.cat([load[2:, point], resting], 1)
     key = (2 * torch.log2(1 + 4 * own) + weight).float()
     best = torch.full((size,), -1.0, device=field.device).scatter_reduce_(0, index, key, "amax")
-    entry = torch.where(key == best[index], torch.arange(len(index), device=field.device), -1)
+    entry = torch.arange(len(index), device=field.device).masked_fill(key != best[index], -1)
     last = torch.full((size,), -1, device=field.device).scatter_reduce_(0, index, entry, "amax")
     mine = last[index]
-    won_u, won_v = (torch.where(mine < 0, 0, part[mine.clamp(min=0)]).double() for part in (u, v))
+    won_u, won_v = (part[mine.clamp(min=0)].masked_fill(mine < 0, 0).double() for part in (u, v))
     against = (won_u - borne[0].ravel()[index]) ** 2 + (won_v - borne[1].ravel()[index]) ** 2
     near = (ALIKE**2 * against).clamp(min=(SAME * stride) ** 2)
     weight = weight * ((u - won_u) ** 2 + (v - won_v) ** 2 < near)

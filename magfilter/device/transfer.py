@@ -27,10 +27,11 @@ class Transfer:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.staged = device.type == "cuda"
         self._stages: dict[Kind, Tensor] = {}
 
     def up(self, arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
-        """Tensors on the device; samples of 16 bits come as int16, see `as_float`.
+        """Tensors on the device; samples of 16 bits come as int16 of the same bits.
 
         On CUDA the copies are in the current stream's queue, and the next `up` must wait until they are done: call
         it after `down`.
@@ -42,7 +43,7 @@ class Transfer:
             if not array.flags.writeable:
                 array = array.copy()  # torch would warn
             tensor = torch.from_numpy(np.ascontiguousarray(array))
-            if self.device.type == "cuda":
+            if self.staged:
                 stage = self._stage("up", number, tensor)
                 stage.copy_(tensor)
                 tensor = stage.to(self.device, non_blocking=True)
@@ -50,8 +51,11 @@ class Transfer:
         return tensors
 
     def down(self, tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
-        """Arrays of their own of tensors on the device, when all in the current stream's queue is done."""
-        if self.device.type != "cuda":
+        """Tensors on the device as arrays, when all in the current stream's queue is done.
+
+        On the CPU an array is the tensor's own memory.
+        """
+        if not self.staged:
             return [tensor.cpu().numpy() for tensor in tensors]
         stages = [self._stage("down", number, tensor) for number, tensor in enumerate(tensors)]
         for stage, tensor in zip(stages, tensors, strict=True):
