@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="rendering on a device needs torch")
 from magfilter.device import fill  # noqa: E402
 from magfilter.device import ground as device_ground  # noqa: E402
 from magfilter.device.displace import magnified_displacement as on_device  # noqa: E402
+from magfilter.device.resample import moved  # noqa: E402
 from magfilter.displace import _fill, _from_around, magnified_displacement  # noqa: E402
 from magfilter.ground import ground  # noqa: E402
 
@@ -222,3 +223,45 @@ def test_from_around_is_numpy_s_to_the_bit(share):
     field, known = smooth(1, 3), np.random.default_rng(0).random(SIZE) < share
     due = _from_around(field, known)
     np.testing.assert_array_equal(fill.from_around(tensor(field), torch.from_numpy(known)).numpy(), due)
+
+
+# -- on a device other than the CPU, as far as that can be told without one
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_no_tensor_of_the_cpu_meets_one_of_the_device(monkeypatch, answer):
+    """Tensors without content on a device that is not there; what is asked of them is always answered alike."""
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+
+    def some(tensor, dtype=torch.int64):
+        return torch.zeros(5, dtype=dtype, device=tensor.device)
+
+    def nonzero(tensor, as_tuple=False):
+        found = tuple(some(tensor) for _ in tensor.shape)
+        return found if as_tuple else torch.stack(found, 1)
+
+    def getitem(tensor, key):
+        by_mask = isinstance(key, torch.Tensor) and key.dtype == torch.bool
+        return some(tensor, tensor.dtype) if by_mask else plain(tensor, key)
+
+    plain = torch.Tensor.__getitem__
+    for name, value in (
+        ("__bool__", lambda tensor: answer),
+        ("__int__", lambda tensor: 9),
+        ("nonzero", nonzero),
+        ("__getitem__", getitem),
+    ):
+        monkeypatch.setattr(torch.Tensor, name, value)
+    monkeypatch.setattr(fake.FakeTensor, "tolist", lambda tensor: [True] * len(tensor))
+    monkeypatch.setattr(device_ground, "_rim", device_ground._rim.__wrapped__)  # keep none of them
+    with fake.FakeTensorMode():
+        flow, gain = (torch.zeros(*size, device="lazy") for size in ((2, 30, 40), (30, 40)))
+        with pytest.raises(RuntimeError, match="device"):  # it does notice
+            flow + torch.zeros(2, 30, 40)
+        for alpha in (5.0, gain):
+            for part in (None, flow):
+                for limit in (None, 3.0):
+                    field = on_device(flow, alpha, 2, part, limit)
+                    assert (field.device.type, field.dtype, field.shape) == ("lazy", torch.float32, flow.shape)
+        planes = torch.zeros(2, 61, 81, device="lazy")
+        assert moved(planes, flow, (2.0, 2.0), 255).device == planes.device
