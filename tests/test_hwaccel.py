@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from magfilter import MagnifyOptions
+from magfilter.cli import command
 from magfilter.errors import BackendError, InputError, OptionError
 from magfilter.media import Frame, VideoReader
 from magfilter.media import hwaccel as module
@@ -69,6 +71,16 @@ def test_an_input_that_is_none_stays_an_input_that_is_none(gpu, tmp_path):
     for how in ("auto", "cuda"):
         with pytest.raises(InputError, match="not media"):
             VideoReader(tmp_path / "x.mp4", hwaccel=how)
+
+
+def test_the_command_line_hands_it_on(monkeypatch, clips):
+    asked: list[str] = []
+    monkeypatch.setattr(module, "lacking", lambda kind: asked.append(kind) or "no device opens (none there)")
+    path = str(clips("a.mp4", frames=4))
+    done = CliRunner().invoke(command, [path, "--info", "--hwaccel", "auto", "--backend", "onnxruntime-cpu"])
+    assert (done.exit_code, asked) == (0, ["cuda"])
+    done = CliRunner().invoke(command, [path, "--info", "--hwaccel", "cuda", "--backend", "onnxruntime-cpu"])
+    assert isinstance(done.exception, BackendError)
 
 
 def test_options_take_what_there_is():

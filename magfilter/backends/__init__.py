@@ -47,7 +47,7 @@ class Renderer(Protocol):
 
 
 class Engine(Protocol):
-    """One loaded network on one device. One thread may call `run` while another calls `resample`.
+    """One loaded network on one device. One thread may call `run` while another moves pictures.
 
     Attributes:
         name: of the backend.

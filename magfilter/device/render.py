@@ -51,7 +51,9 @@ class TorchRenderer:
         part: Array | None = None,
         limit: float | None = None,
     ) -> Frame:
-        queue: AbstractContextManager[Any] = torch.cuda.stream(self._stream) if self._stream else nullcontext()
+        queue: AbstractContextManager[Any] = (
+            torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
+        )
         try:
             with self._lock, queue:
                 planes = self._planes(frame, flow, factor, stride, part, limit)
@@ -72,13 +74,14 @@ class TorchRenderer:
         limit: float | None,
     ) -> tuple[NDArray[Any], ...] | None:
         """The planes moved, or None where nothing moves."""
-        fields = [np.asarray(value, np.float32) for value in (flow, part, factor) if np.ndim(value)]  # type: ignore[arg-type]
-        sent = self._transfer.up([*frame.planes, *fields])
-        planes, fields_ = sent[: len(frame.planes)], iter(sent[len(frame.planes) :])
-        seen = next(fields_)
-        share = None if part is None else next(fields_)
-        alpha = next(fields_) if isinstance(factor, np.ndarray) and factor.ndim else float(factor)
-        field = magnified_displacement(seen, alpha, stride, share, limit)
+        gain = np.asarray(factor, np.float32)
+        fields = [flow, *([] if part is None else [part]), *([gain] if gain.ndim else [])]
+        sent = self._transfer.up([*frame.planes, *(np.asarray(value, np.float32) for value in fields)])
+        planes, rest = sent[: len(frame.planes)], iter(sent[len(frame.planes) :])
+        motion = next(rest)
+        share = None if part is None else next(rest)
+        alpha = next(rest) if gain.ndim else float(gain)
+        field = magnified_displacement(motion, alpha, stride, share, limit)
         if not field.any():
             return None
         # Planes of one size are moved together.
