@@ -30,6 +30,7 @@ from magfilter.errors import CorruptInput, OptionError
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.media import EncodeOptions
+from magfilter.media.hwaccel import HWACCELS
 from magfilter.media.source import is_pipe
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
@@ -136,6 +137,13 @@ Examples
     help="Container of the output, else told by the suffix; for pipes nut (the default), matroska or y4m.",
 )
 @click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")
+@click.option(
+    "--hwaccel",
+    type=click.Choice(HWACCELS),
+    default="none",
+    show_default=True,
+    help="Decode IN on the GPU; auto: where that works.",
+)
 @click.option("-an", "no_audio", is_flag=True, help="Leave out the sound.")
 @click.option("-y", "overwrite", is_flag=True, help="Replace OUT if it exists.")
 @click.option("-n", "keep", is_flag=True, help="Never replace OUT (the default; given for scripts).")
@@ -182,6 +190,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
             format=_format(o["format_"]),
         ),
         input_format=_format(o["input_format"]),
+        hwaccel=o["hwaccel"],
         overwrite=o["overwrite"],
         threads=o["threads"],
         max_error_rate=o["max_error_rate"],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["global_motion", "ground"]
+__all__ = ["RESTING", "SMALLEST", "global_motion", "ground", "rim"]
 
 Field = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -33,7 +33,7 @@ def ground(flow: Field, scale: Field) -> Field:
     none = np.zeros((2, 1, 1), np.float32)
     if min(height, width) < SMALLEST:
         return none
-    y, x = _rim(height, width)
+    y, x = rim(height, width)
     seen, scale = flow[:, y, x].astype(np.float64), scale[y, x]
     far = np.sqrt(_square(seen)) * scale
     if np.mean(far < 0.5) > RESTING:
@@ -52,13 +52,13 @@ def global_motion(flow: Field) -> Field:
     _, height, width = flow.shape
     if min(height, width) < SMALLEST:
         return np.median(flow, (1, 2), keepdims=True).astype(np.float32)
-    y, x = _rim(height, width)
+    y, x = rim(height, width)
     seen = flow[:, y, x].astype(np.float64)
     motion, _ = _fit(y, x, seen, np.ones(len(y), np.float32), (height, width), LIKE)
     return _spread(motion, height, width)
 
 
-def _rim(height: int, width: int) -> tuple[Indices, Indices]:
+def rim(height: int, width: int) -> tuple[Indices, Indices]:
     """Rows and columns of points of the rim, about 2000 of which are plenty."""
     step = max(1, int(np.sqrt(height * width / 4000)))
     y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]

@@ -376,6 +376,8 @@ class Magnifier:
         if flow is None or np.all(np.asarray(factor) == 1):
             return frame
         stride = self._stride(frame)
+        if self.engine.renderer is not None:
+            return self.engine.renderer.render(frame, flow, factor, stride, part, self.max_shift)
         field = magnified_displacement(flow, factor, stride, part, self.max_shift)
         if not field.any():
             return frame
@@ -410,10 +412,7 @@ class Magnifier:
         return self.engine.model.descriptor.output_stride * self._side(frame)
 
     def _move(self, plane: NDArray[Any], field: Array, stride: int, frame: Frame) -> NDArray[Any]:
-        full = plane.shape == (frame.height, frame.width)
-        # Subsampled chroma has fewer samples in either direction, rounded up where the size is odd.
-        step_x = 1 if full else 1 << frame.layout.log2_chroma_w
-        step_y = 1 if full else 1 << frame.layout.log2_chroma_h
+        step_x, step_y = frame.step(plane)
         need = (field.shape[1] * stride // step_y, field.shape[2] * stride // step_x)
         lack = (max(0, need[0] - plane.shape[0]), max(0, need[1] - plane.shape[1]))
         whole = np.pad(plane, ((0, lack[0]), (0, lack[1])), mode="edge") if any(lack) else plane

@@ -19,6 +19,7 @@ from magfilter.errors import OptionError
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.masks import Region
 from magfilter.media import EncodeOptions
+from magfilter.media.hwaccel import HWACCELS
 from magfilter.models import DEFAULT_MODEL
 from magfilter.ramp import Ramp
 from magfilter.reference import ReferencePolicy, parse_reach
@@ -59,6 +60,7 @@ class MagnifyOptions:
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
+        hwaccel: decode on a GPU, "cuda"; "auto" does where that works; "none" never.
         overwrite: replace an existing output.
         threads: cores to use in all, 0 for every one.
         max_error_rate: share of the frames that may be unreadable, 0..1, before the job ends with
@@ -98,6 +100,7 @@ class MagnifyOptions:
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     input_format: str | None = None
+    hwaccel: str = "none"
     overwrite: bool = False
     threads: int = 0
     max_error_rate: float = 0.1
@@ -123,6 +126,8 @@ class MagnifyOptions:
             raise OptionError(f"threads must be 0 (all cores) to {MOST_THREADS}, got {self.threads!r}")
         if self.backend not in BACKENDS:
             raise OptionError(f"unknown backend {self.backend!r}; choose one of: {', '.join(BACKENDS)}")
+        if self.hwaccel not in HWACCELS:
+            raise OptionError(f"hwaccel must be one of {', '.join(HWACCELS)}; got {self.hwaccel!r}")
         if not isinstance(self.reference, str):
             raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
         parse_reach(self.reanchor, ReferencePolicy.parse(self.reference))

@@ -231,7 +231,14 @@ class Job:
 
     def _open(self, threads: int) -> VideoReader:
         o = self.options
-        return VideoReader(self.source, format=o.input_format, start=o.start, duration=o.duration, threads=threads)
+        return VideoReader(
+            self.source,
+            format=o.input_format,
+            start=o.start,
+            duration=o.duration,
+            threads=threads,
+            hwaccel=o.hwaccel,
+        )
 
     def _find_frame(self, threads: int) -> Frame:
         """Frame number N of the stretch that is worked on, by a pass of its own."""

@@ -28,7 +28,7 @@ def real():
 class FakeEngine:
     """Returns what `answer(reference, frame, alpha)` says and keeps what it was given."""
 
-    name, device = "fake", "cpu"
+    name, device, renderer = "fake", "cpu", None
 
     def __init__(self, real, descriptor, answer) -> None:
         self.real, self.answer = real, answer

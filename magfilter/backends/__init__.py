@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from magfilter.errors import OptionError
 from magfilter.models import ModelInfo, find_model
 
-__all__ = ["BACKENDS", "Engine", "open_engine"]
+if TYPE_CHECKING:
+    from magfilter.media.frame import Frame
+
+__all__ = ["BACKENDS", "Engine", "Renderer", "open_engine"]
 
 Array = NDArray[np.float32]
 Plane = NDArray[Any]
@@ -19,8 +22,32 @@ Plane = NDArray[Any]
 BACKENDS = ("auto", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "torch")
 
 
+class Renderer(Protocol):
+    """Moves whole pictures on a device of its own: the second half of `Magnifier.push`."""
+
+    def render(
+        self,
+        frame: Frame,
+        flow: Array,
+        factor: float | Array,
+        stride: float,
+        part: Array | None = None,
+        limit: float | None = None,
+    ) -> Frame:
+        """The frame with its motion magnified; the frame itself where nothing moves.
+
+        Args:
+            frame: planes of any layout.
+            flow, factor, stride, part, limit: as `magfilter.displace.magnified_displacement` takes them.
+
+        Raises:
+            BackendError: if the device's memory does not suffice.
+        """
+        ...
+
+
 class Engine(Protocol):
-    """One loaded network on one device. One thread may call `run` while another calls `resample`.
+    """One loaded network on one device. One thread may call `run` while another moves pictures.
 
     Attributes:
         name: of the backend.
@@ -33,6 +60,11 @@ class Engine(Protocol):
     device: str
     model: ModelInfo
     why: str
+
+    @property
+    def renderer(self) -> Renderer | None:
+        """What renders frames on the device; None where the CPU does, with `resample`. The same every time."""
+        ...
 
     def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
         """The network's output for one pair.

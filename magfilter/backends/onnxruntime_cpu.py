@@ -23,6 +23,7 @@ class OnnxRuntimeCpuEngine:
     name = "onnxruntime-cpu"
     device = "cpu"
     why = ""
+    renderer = None
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         if device not in ("auto", "cpu"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from magfilter.backends import Renderer
 from magfilter.backends.resample import Resampler
 from magfilter.backends.sessions import describe, open_session, require_cuda
+from magfilter.device import cuda_renderer
 from magfilter.errors import BackendError
 
 __all__ = ["OnnxRuntimeCudaEngine"]
@@ -61,6 +64,10 @@ class OnnxRuntimeCudaEngine:
             "enable_cuda_graph": "1" if self._graph else "0",
         }
         return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
+
+    @cached_property
+    def renderer(self) -> Renderer | None:
+        return cuda_renderer(self.device)
 
     def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
         feeds = self._signature.feeds(reference, frame, alpha)

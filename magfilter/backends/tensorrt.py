@@ -5,6 +5,7 @@ Written after NVIDIA's documentation; its calls are tested against a fake, and n
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 import tensorrt as trt
 from numpy.typing import NDArray
 
+from magfilter.backends import Renderer
 from magfilter.backends.cuda import Buffer, Gpu
 from magfilter.backends.resample import Resampler
 from magfilter.backends.sessions import describe
 from magfilter.backends.tensorrt_build import Shapes, engine_path, load_engine
+from magfilter.device import cuda_renderer
 from magfilter.errors import BackendError
 
 __all__ = ["TensorRTEngine"]
@@ -41,6 +44,10 @@ class TensorRTEngine:
         self._buffers: dict[str, Buffer] = {}
         self._context: Any = None
         self._reference: Array | None = None
+
+    @cached_property
+    def renderer(self) -> Renderer | None:
+        return cuda_renderer(self.device)
 
     def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
         feeds = self._signature.feeds(reference, frame, alpha)

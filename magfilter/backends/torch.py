@@ -1,4 +1,5 @@
-"""torch: for people who have it anyway. The only runtime module that imports it.
+"""torch: for people who have it anyway. No other engine needs it, and no other module of the runtime imports it but
+those of `magfilter.device`, which render with it on a GPU.
 
 On CUDA convolutions are computed in half precision, channels last, and replayed as a CUDA graph; that has not run
 on a GPU yet, and neither has MPS.
@@ -13,12 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from magfilter.backends.graphed import ready
+from magfilter.device.render import TorchRenderer
+from magfilter.device.resample import moved
 from magfilter.errors import BackendError, ModelError
 from magfilter.models import ModelInfo, parse_metadata
 from magfilter.networks.build import build_network
@@ -45,6 +47,8 @@ class TorchEngine:
             self._run: Callable[..., Tensor] = ready(self.net, self._device)
         except ValueError as error:
             raise ModelError(f"{path}: {error}; choose --backend onnxruntime-cuda") from None
+        # On a CPU NumPy is faster.
+        self.renderer = TorchRenderer(self._device) if self._device.type == "cuda" else None
         self._reference: tuple[Array, Tensor] | None = None
 
     @torch.inference_mode()
@@ -63,23 +67,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def resample(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
-        height, width = plane.shape
-        d = torch.from_numpy(np.ascontiguousarray(displacement)).to(self._device)
-        d = d / torch.tensor(step, device=self._device).view(2, 1, 1)
-        d = F.interpolate(d[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-        x = torch.arange(width, device=self._device) + d[0]
-        y = torch.arange(height, device=self._device)[:, None] + d[1]
-        grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
+        field = torch.from_numpy(np.ascontiguousarray(displacement)).to(self._device)
         source = torch.from_numpy(plane.astype(np.float32)).to(self._device)
-        # Catmull-Rom from linear look-ups, see `magfilter.backends.resample`
-        along = _second_difference(source, 1)
-        both = _second_difference(along, 0)
-        stack = torch.stack([source, along, _second_difference(source, 0), both])
-        value, along, across, both = F.grid_sample(stack[None], grid[None], "bilinear", "border", align_corners=True)[0]
-        cx, cy = _bulge(x, width), _bulge(y, height)
-        moved = value - cx * along - cy * across + cx * cy * both
-        moved = torch.where((d == 0).all(0), source, moved.round().clamp(0, peak))
-        result: NDArray[Any] = moved.cpu().numpy().astype(plane.dtype)
+        result: NDArray[Any] = moved(source[None], field, step, peak)[0].cpu().numpy().astype(plane.dtype)
         return result
 
 
@@ -117,19 +107,6 @@ def _like(path: Path, info: ModelInfo, shapes: Mapping[str, Tensor]) -> nn.Modul
         raise ModelError(
             f"{path}: folded for ONNX Runtime ({error}); use --backend onnxruntime, or export it again"
         ) from None
-
-
-def _second_difference(plane: torch.Tensor, axis: int) -> torch.Tensor:
-    padding = (1, 1, 0, 0) if axis else (0, 0, 1, 1)
-    padded = F.pad(plane[None, None], padding, mode="replicate")[0, 0]
-    size = plane.shape[axis]
-    return padded.narrow(axis, 0, size) + padded.narrow(axis, 2, size) - 2 * plane
-
-
-def _bulge(at: torch.Tensor, size: int) -> torch.Tensor:
-    at = at.clamp(0, size - 1)
-    t = at - at.floor()
-    return t * (1 - t) * 0.5
 
 
 def _pick(device: str) -> torch.device:

@@ -143,6 +143,13 @@ class Frame:
             return None
         return float(self.pts * self.time_base)
 
+    def step(self, plane: Plane) -> tuple[int, int]:
+        """Px of the picture per sample of one of its planes, (x, y): (2, 2) for chroma of 4:2:0."""
+        if plane.shape == (self.height, self.width):
+            return 1, 1
+        # Subsampled chroma has fewer samples in either direction, rounded up where the size is odd.
+        return 1 << self.layout.log2_chroma_w, 1 << self.layout.log2_chroma_h
+
     def replace(self, **changes: Any) -> Frame:
         """A copy with the given attributes changed and everything else kept.
 

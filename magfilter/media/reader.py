@@ -18,6 +18,7 @@ from ..errors import InputError, OptionError
 from . import probe, source
 from .convert import Cousin, cousin, read_planes
 from .frame import Colour, Frame
+from .hwaccel import hardware
 from .streams import is_picture
 from .timing import FrameClock, Window
 
@@ -69,6 +70,7 @@ class VideoReader:
         start: seconds from the beginning of the file at which to begin; that moment becomes 0.
         duration: seconds to read.
         threads: decoder threads, 0 for one a core.
+        hwaccel: "none"; "cuda", which decodes on a GPU; or "auto", which does where that works.
 
     Attributes:
         info: MediaInfo.
@@ -82,6 +84,7 @@ class VideoReader:
 
     Raises:
         InputError: missing, not media, no video, interlaced, or no frame can be decoded.
+        BackendError: there is no such GPU.
         OptionError: `start` or `duration` is negative, or `format` unknown.
     """
 
@@ -93,12 +96,25 @@ class VideoReader:
         start: float | None = None,
         duration: float | None = None,
         threads: int = 0,
+        hwaccel: str = "none",
     ) -> None:
         if start is not None and start < 0:
             raise OptionError(f"start must be 0 or more seconds, got {start:g}")
         if duration is not None and duration <= 0:
             raise OptionError(f"duration must be more than 0 seconds, got {duration:g}")
         self.name = os.fspath(path)
+        self._hwaccel = hwaccel
+        accelerator = hardware(hwaccel)
+        try:
+            self._open(format, start, duration, threads, accelerator)
+        except InputError:
+            if accelerator is None or hwaccel != "auto" or source.is_pipe(self.name):
+                raise
+            self._open(format, start, duration, threads, None)  # what a GPU cannot decode, the CPU may
+
+    def _open(
+        self, format: str | None, start: float | None, duration: float | None, threads: int, accelerator: Any | None
+    ) -> None:
         self.errors = 0
         self.corrupt_frames = 0
         self.frames = 0
@@ -106,7 +122,7 @@ class VideoReader:
         self.missing = 0
         self.pictures: dict[int, bytes] = {}
         self.warnings: list[str] = []
-        self.container = source.open_input(self.name, format)
+        self.container = source.open_input(self.name, format, accelerator)
         try:
             self._prepare(start, duration, threads)
         except BaseException:
@@ -115,6 +131,11 @@ class VideoReader:
 
     def _prepare(self, start: float | None, duration: float | None, threads: int) -> None:
         self.stream = source.pick_video(self.name, self.container)
+        if self._hwaccel not in ("none", "auto") and not self.stream.codec_context.is_hwaccel:
+            raise InputError(
+                f"{self.name}: {self.stream.codec_context.name} cannot be decoded on {self._hwaccel}; "
+                "use --hwaccel none, or auto"
+            )
         self.is_pipe = source.is_pipe(self.name)
         self.stream.codec_context.thread_count = threads
         # Frame threads hold back a frame each: fast for files, latency on a pipe.
@@ -180,6 +201,11 @@ class VideoReader:
     def _no_frame(self) -> InputError:
         if self._window.begin and self._decoded:
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
+        if self.errors and self._hwaccel not in ("none", "auto"):
+            return InputError(
+                f"{self.name}: no frame of video stream #{self.stream.index} could be decoded on {self._hwaccel} "
+                f"({self.errors} errors); use --hwaccel none, or auto"
+            )
         if self.errors:
             return InputError(
                 f"{self.name}: no frame of video stream #{self.stream.index} could be decoded "

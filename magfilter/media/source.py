@@ -41,11 +41,14 @@ def _libav_name(source: str) -> str:
     return "file:" + source
 
 
-def open_input(source: str, format: str | None) -> Any:
+def open_input(source: str, format: str | None, accelerator: Any | None = None) -> Any:
     """Open `source` for reading.
 
+    Args:
+        accelerator: see `magfilter.media.hwaccel.hardware`.
+
     Raises:
-        InputError: missing, a directory, not readable, or not media.
+        InputError: missing, a directory, not readable, not media, or not for the accelerator.
         OptionError: `format` is not a format libav can read.
     """
     if format is not None:
@@ -70,7 +73,11 @@ def open_input(source: str, format: str | None) -> Any:
             if path.is_file() and path.stat().st_size == 0:
                 raise InputError(f"{source} is empty; record or copy it again")
     try:
-        container = av.open(name, "r", format=format, options=options, **TAG_ERRORS)
+        container = av.open(name, "r", format=format, options=options, hwaccel=accelerator, **TAG_ERRORS)
+    except RuntimeError as error:
+        if accelerator is None:
+            raise
+        raise InputError(f"{source} cannot be decoded on the GPU: {error}; use --hwaccel none, or auto") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise _open_failed(source, error) from error
     if format is None and container.format.name in _NOT_MEDIA:
