@@ -141,7 +141,7 @@ def test_onnxruntime_is_that_of_the_device():
 
 
 def test_the_default_model_is_shipped():
-    assert "warp" in shipped_models()
+    assert set(shipped_models()) == {"warp", "warp-light"}
     assert find_model("warp").is_file()
 
 
@@ -156,6 +156,15 @@ def test_run_gives_flow_at_half_resolution(any_engine, size):
 
 def test_run_measures_the_motion(any_engine):
     flow = any_engine.run(*smooth_pair((128, 128)), 10.0)[:, 12:-12, 12:-12]
+    assert abs(np.median(flow[0]) - 0.4) < 0.08
+    assert abs(np.median(flow[1]) + 0.3) < 0.08
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime-cpu", "torch"])
+def test_the_light_network_measures_it_too(backend):
+    engine = open_engine("warp-light", backend, "cpu", 1)
+    assert engine.model.descriptor.name == "warp"
+    flow = engine.run(*smooth_pair((128, 128)), 10.0)[:, 12:-12, 12:-12]
     assert abs(np.median(flow[0]) - 0.4) < 0.08
     assert abs(np.median(flow[1]) + 0.3) < 0.08
 

@@ -42,7 +42,7 @@ def test_every_shipped_configuration_is_valid(name):
 
 
 def test_shipped_configurations_are_what_they_say():
-    assert SHIPPED == ["unet-arflow.toml", "unet.toml", "warp.toml"]
+    assert SHIPPED == ["unet-arflow.toml", "unet.toml", "warp-light.toml", "warp.toml"]
     warp, _ = configure("warp.toml", {})
     assert min(warp.scenes, warp.photometric, warp.flow_loss) > 0
     unet, plan = configure("unet.toml", {})

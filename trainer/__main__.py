@@ -115,8 +115,8 @@ def train(
 ) -> None:
     """Train a network until the clock says stop; the same command resumes.
 
-    CONFIG is a TOML file or the name of one that is shipped: warp.toml, unet.toml,
-    unet-arflow.toml. Options override it.
+    CONFIG is a TOML file or the name of one that is shipped: warp.toml,
+    warp-light.toml, unet.toml, unet-arflow.toml. Options override it.
 
     \b
     Ablations:  --set colour=0                the paper's "no regularization"
