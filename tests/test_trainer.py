@@ -98,7 +98,7 @@ def test_a_value_of_the_wrong_kind_is_told(name, value, said):
 
 def test_a_missing_or_broken_file_is_told(tmp_path):
     for path in ("wrap.toml", tmp_path / "none.toml", tmp_path):
-        with pytest.raises(ValueError, match=r"no such configuration; shipped are .*unet\.toml, warp\.toml"):
+        with pytest.raises(ValueError, match=r"no such configuration; shipped are .*unet\.toml, warp-light\.toml, warp\.toml"):
             configure(path, {})
     broken = tmp_path / "broken.toml"
     broken.write_text("rate = = 1")
