@@ -98,7 +98,9 @@ def test_a_value_of_the_wrong_kind_is_told(name, value, said):
 
 def test_a_missing_or_broken_file_is_told(tmp_path):
     for path in ("wrap.toml", tmp_path / "none.toml", tmp_path):
-        with pytest.raises(ValueError, match=r"no such configuration; shipped are .*unet\.toml, warp-light\.toml, warp\.toml"):
+        with pytest.raises(
+            ValueError, match=r"no such configuration; shipped are .*unet\.toml, warp-light\.toml, warp\.toml"
+        ):
             configure(path, {})
     broken = tmp_path / "broken.toml"
     broken.write_text("rate = = 1")
@@ -299,6 +301,8 @@ def test_only_a_warp_teaches(photos, tmp_path):
     save_weights(path, build_network("unet", 4).state_dict(), {"network": "unet", "width": "4"})
     with pytest.raises(ValueError, match="a teacher is a warp"):
         train(WARP, Plan(steps=1), Data(photos=photos, teacher=path), tmp_path / "run", "cpu")
+    with pytest.raises(ValueError, match="--teacher is for warp"):
+        train(UNET, Plan(steps=1), Data(clips=photos, teacher=path), tmp_path / "unet", "cpu")
 
 
 def test_a_run_by_the_clock_goes_on_by_the_clock(photos, tmp_path, monkeypatch, capsys):

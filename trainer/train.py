@@ -208,6 +208,8 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
     seed = plan.seed + RANKS_APART * team.rank
     films = clip_files(data.clips)
     warp = s.network == "warp"
+    if data.teacher and not warp:
+        raise ValueError("--teacher is for warp, whose choices are imitated; unet makes none.")
     told = []
     painted = None
     if s.paints:
@@ -239,7 +241,7 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
             told.append("pairs not curated: straight from the clips")
     if team.leads:
         print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)
-    teacher = load_teacher(data.teacher, device) if data.teacher and warp and s.teacher > 0 else None
+    teacher = load_teacher(data.teacher, device) if data.teacher and s.teacher > 0 else None
     return WarpObjective(s, painted, bank, pairs, flow, teacher) if warp else UNetObjective(s, painted, pairs, flow)
 
 

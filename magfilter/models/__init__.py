@@ -15,7 +15,6 @@ __all__ = ["DEFAULT_MODEL", "ModelInfo", "find_model", "parse_metadata", "shippe
 
 DEFAULT_MODEL = "warp"
 HERE = Path(__file__).parent
-"""The graph that moves a plane's pixels; it has no weights and is no model of its own."""
 
 
 @dataclass(frozen=True)
