@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch: pip instal
 import torch.nn.functional as F  # noqa: E402
 from toys import coloured, painter, photographs, translated  # noqa: E402
 
-from magfilter.networks.warp import backward_warp  # noqa: E402
+from magfilter.networks.sampling import backward_warp  # noqa: E402
 from trainer.checkpoint import load_checkpoint  # noqa: E402
 from trainer.flow import FLOWS, estimators, load_flow, raft, weights_file  # noqa: E402
 from trainer.flow import training as module  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 
 import magfilter.magnifier as module
 from magfilter.backends import open_engine
-from magfilter.blocks import block_means
+from magfilter.blocks import _low_pass, reduced
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media.frame import Colour, Frame, PixelLayout, same_picture
@@ -261,8 +261,8 @@ def test_proxy_reduces_what_the_network_sees_and_scales_its_flow_back(fake):
     seen = engine.seen[0][0]
     assert seen.shape == (1, 64, 128)
     light = first.astype(np.float64) @ [0.2126, 0.7152, 0.0722] / 255
-    block = light[30:33, 60:63].mean()
-    assert abs(float(seen[0, 10, 20]) - block) < 0.02  # the matrix may be BT.601's
+    small = reduced(light[None].astype(np.float32), 3)[0]
+    assert abs(float(seen[0, 10, 20]) - small[10, 20]) < 0.02  # the matrix may be BT.601's
     np.testing.assert_array_equal(magnifier.flow, np.broadcast_to([[[3.0]], [[0.0]]], (2, 32, 43)))
     inner = out[20:-20, 40:-20]
     assert np.abs(inner.astype(int) - rgb(1, (192, 256))[20:-20, 34:-26]).max() <= 1, "moves by (3 − 1) · 3 = 6 px"
@@ -279,11 +279,34 @@ def test_proxy_is_a_bound_in_megapixels_and_zero_is_full_size(fake, proxy, shape
     assert engine.seen[0][0].shape[1:] == shape
 
 
-def test_block_means_are_means_of_blocks():
-    image = np.random.default_rng(0).random((2, 12, 15), np.float32)
-    wanted = image.reshape(2, 4, 3, 5, 3).mean((2, 4))
-    np.testing.assert_allclose(block_means(image, 3), wanted, rtol=1e-5)
-    assert block_means(image, 4).shape == (2, 3, 4)
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_a_reduced_image_lies_where_the_blocks_do(k):
+    y, x = np.mgrid[:150, :203].astype(np.float32)
+    ramp = np.stack([x, y])
+    small = reduced(ramp, k)
+    assert small.shape == (2, -(-150 // k), -(-203 // k))
+    inner = slice(3, -4)
+    centres = np.mgrid[: small.shape[1], : small.shape[2]][::-1] * k + (k - 1) / 2
+    np.testing.assert_allclose(small[:, inner, inner], centres[:, inner, inner], atol=1e-3)
+    np.testing.assert_allclose(reduced(np.full((1, 31, 45), 0.4, np.float32), k), 0.4, rtol=1e-5)
+
+
+def test_a_reduced_image_is_the_low_passed_one_up_to_the_border():
+    image = np.random.default_rng(0).random((1, 75, 150), np.float32)
+    weights = _low_pass(2)
+    wide = np.pad(image, ((0, 0), (3, 4), (3, 3)), mode="edge")
+    tall = sum(w * wide[:, n : n + 75 : 2] for n, w in enumerate(weights))
+    wanted = sum(w * tall[:, :, n : n + 149 : 2] for n, w in enumerate(weights))
+    np.testing.assert_allclose(reduced(image, 2), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_reduced_image_shows_no_texture_that_it_cannot_resolve(k):
+    """It would move the other way, and the mean of blocks shows nearly half of it."""
+    x = np.arange(240, dtype=np.float32)
+    fine = np.broadcast_to(np.sin(2 * np.pi * x / (1.5 * k)), (1, 24 * k, 240))
+    means = fine.reshape(1, 24, k, 240 // k, k).mean((2, 4))
+    assert reduced(np.ascontiguousarray(fine), k)[:, :, 8:-8].std() < 0.4 * means.std()
 
 
 # -- sizes, reset, references

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: E402
 from toys import painter, tiles, waves  # noqa: E402
 
 import trainer.scenes as scenes_module  # noqa: E402
-from magfilter.networks.warp import backward_warp  # noqa: E402
+from magfilter.networks.sampling import backward_warp  # noqa: E402
 from trainer.scenes import LayeredScenes, PaintedScenes, add_capture, block_dct_noise, straightened  # noqa: E402
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from magfilter.networks.warp import backward_warp
+from magfilter.networks.sampling import backward_warp, doubled
 
 __all__ = [
     "census_difference",
@@ -118,10 +118,10 @@ def photometric(reference: Tensor, frame: Tensor, flow: Tensor, hidden: Tensor) 
     """Brightness constancy on locally normalised images (paper Eq. 1), visible points only.
 
     Args:
-        reference, frame: (B, 1, H, W); flow: (B, 2, H, W) px; hidden: (B, 1, H, W), 1 = ignore.
+        reference, frame: (B, 1, H, W), H and W multiples of 4; flow: (B, 2, H, W) px; hidden: (B, 1, H, W), 1 = ignore.
     """
     one, two = locally_normalised(reference), locally_normalised(frame)
-    difference = backward_warp(two, flow) - one
+    difference = backward_warp(doubled(two), flow, finer=2) - one
     robust = torch.sqrt(difference * difference + 1e-4)
     seen = 1 - hidden
     return (robust * seen).sum() / seen.sum().clamp_min(1)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magfilter.networks.warp import backward_warp, base_grid
+from magfilter.networks.sampling import backward_warp, base_grid
 from trainer.losses import occluded
 
 __all__ = ["Flow", "FlowLoss", "flow_loss", "magnified_by_warp"]
@@ -199,7 +199,7 @@ def _size(difference: Tensor, norm: str) -> Tensor:
 def _warp(image: Tensor, flow: Tensor) -> Tensor:
     """`image` (B, C, H, W) at x + flow(x), bilinear; outside, its reflection about the outermost pixels.
 
-    As `magfilter.networks.warp.backward_warp`, which repeats the border instead: the reference
+    As `magfilter.networks.sampling.backward_warp`, which repeats the border instead: the reference
     implementation's losses reflect.
     """
     image = image.to(flow.dtype)

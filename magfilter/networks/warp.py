@@ -8,7 +8,8 @@ network needs no magnification factor and `alpha` has no upper limit.
 One cell is applied at every scale of an image pyramid, coarse to fine, with the
 same weights. A cell
 
-1. warps the frame by the flow found so far (backward warp, bilinear),
+1. warps the frame by the flow found so far (backward warp, bilinear on a grid of half pixels: on the frame's own
+   grid a small shift of fine texture falls short, and what is found then is up to a tenth too much),
 2. solves for the rest of the motion by damped least squares (Lucas & Kanade 1981)
    in three window sizes: exact for small displacements, so the gain at a twentieth
    of a pixel is right by construction and need not be learned. The damping is that
@@ -31,7 +32,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["WarpNet", "backward_warp", "base_grid"]
+from magfilter.networks.judge import Judge
+from magfilter.networks.sampling import BETWEEN, COARSER, backward_warp, doubled, halved
+
+__all__ = ["WarpNet"]
 
 CELL = 4  # pixels of the current scale per grid point, in each direction
 # Matched 5-tap smoothing and derivative filters: their ratio stays close to that of an
@@ -41,31 +45,6 @@ DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
 REACH = 3.0  # px; one solve is not trusted beyond this, coarser scales are for that
 SOLVES = 3  # the first with all the damping, the others with what the one before them calls for
 QUANTUM = (1.0 / 255.0) ** 2  # one 8-bit code value, squared: the floor of any difference energy
-
-
-def base_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Pixel coordinates (1, 2, H, W), x first, on `like`'s device and dtype."""
-    y = torch.arange(height, device=like.device, dtype=like.dtype).view(1, 1, -1, 1).expand(1, 1, height, width)
-    x = torch.arange(width, device=like.device, dtype=like.dtype).view(1, 1, 1, -1).expand(1, 1, height, width)
-    return torch.cat([x, y], 1)
-
-
-def backward_warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """Sample `image` at x + flow(x).
-
-    Args:
-        image: (B, C, H, W).
-        flow: (B, 2, H, W) in pixels, x first.
-        mode: interpolation of `torch.nn.functional.grid_sample`.
-
-    Returns:
-        (B, C, H, W); outside the image its border is repeated.
-    """
-    height, width = image.shape[-2:]
-    at = base_grid(height, width, image) + flow
-    # Plain factors: a CUDA graph cannot take a tensor made of them from the host.
-    at = torch.cat([at[:, :1] * (2.0 / max(width - 1, 1)), at[:, 1:] * (2.0 / max(height - 1, 1))], 1) - 1.0
-    return F.grid_sample(image, at.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=True)
 
 
 def _neighbours(field: Tensor, dilation: int = 1) -> Tensor:
@@ -118,72 +97,6 @@ def _softmax(votes: Tensor, dim: int) -> Tensor:
     return shares / shares.sum(dim, keepdim=True)
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1, side: int = 3) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, side, stride, side // 2), nn.LeakyReLU(0.1, inplace=True))
-
-
-class Judge(nn.Module):
-    """The U-Net of a cell: three resolutions, no normalisation layers to fold.
-
-    Args:
-        inputs: features it looks at, the first so many of those there are.
-        widths: channels at the three resolutions.
-        enter: sides of the kernels that every cell is first looked at with, one layer each.
-        deep: layers at the coarsest resolution.
-        head: side of the last kernel.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        widths: tuple[int, int, int],
-        enter: tuple[int, ...] = (3, 3),
-        deep: int = 3,
-        head: int = 3,
-    ) -> None:
-        super().__init__()
-        a, b, c = widths
-        self.inputs = inputs
-        self.enter = nn.Sequential(*(_conv(a if n else inputs, a, 1, side) for n, side in enumerate(enter)))
-        self.down1 = nn.Sequential(_conv(a, b, 2), _conv(b, b))
-        self.down2 = nn.Sequential(*(_conv(c if n else b, c, 1 if n else 2) for n in range(deep)))
-        self.side2 = nn.Conv2d(c, b, 1)
-        self.up1 = _conv(b, b)
-        self.side1 = nn.Conv2d(b, a, 1)
-        self.up0 = _conv(a, a)
-        self.head = nn.Conv2d(a, outputs, head, 1, head // 2)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # torch's default would let the signal fade from layer to layer
-                nn.init.kaiming_normal_(layer.weight, 0.1)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.head.weight)
-
-    @classmethod
-    def like(cls, weights: Mapping[str, Tensor]) -> Judge:
-        """One that takes these weights, whose names are those of its own."""
-        first, second, third = (weights[f"{name}.0.0.weight"].shape for name in ("enter", "down1", "down2"))
-        sides = [weights[f"enter.{n}.0.weight"].shape[-1] for n in range(9) if f"enter.{n}.0.weight" in weights]
-        deep = sum(f"down2.{n}.0.weight" in weights for n in range(9))
-        head = weights["head.weight"].shape
-        return cls(first[1], head[0], (first[0], second[0], third[0]), tuple(sides), deep, head[-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Computes in the precision of its weights, see `magfilter.networks.precision`; result as `x`."""
-        x0 = self.enter(x[:, : self.inputs].to(self.head.weight.dtype))  # (B, a, h, w)
-        x1 = self.down1(x0)  # (B, b, h/2, w/2)
-        x2 = self.down2(x1)  # (B, c, h/4, w/4)
-        x1 = self.up1(x1 + _resize(self.side2(x2), x1))
-        x0 = self.up0(x0 + _resize(self.side1(x1), x0))
-        out: Tensor = self.head(x0).to(x.dtype)
-        return out
-
-
-def _resize(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
 class MotionCell(nn.Module):
     """One scale of the estimate: images (B, 1, H, W), flow (B, 2, H/4, W/4) → (B, 2, H/2, W/2)."""
 
@@ -195,6 +108,8 @@ class MotionCell(nn.Module):
     slopes: Tensor
     passed: Tensor
     place: Tensor
+    between: Tensor
+    coarser: Tensor
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
@@ -223,6 +138,8 @@ class MotionCell(nn.Module):
         self.register_buffer("slopes", slopes.reshape(2 * CELL**2, 1, 8, 8), persistent=False)
         self.register_buffer("passed", passed.reshape(CELL**2, 1, 8, 8), persistent=False)
         self.register_buffer("place", place.reshape(2 * CELL**2, 2, CELL, CELL), persistent=False)
+        self.register_buffer("between", BETWEEN.clone(), persistent=False)
+        self.register_buffer("coarser", COARSER.clone(), persistent=False)
 
     def _solve(self, m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Least squares on pooled products, damped by how much they look like noise, in all three windows.
@@ -258,7 +175,7 @@ class MotionCell(nn.Module):
         """What the judge looks at (B, FEATURES, h, w), and what there is to choose from."""
         height, width = reference.shape[-2:]
         full = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
-        warped = backward_warp(frame, full)
+        warped = backward_warp(doubled(frame, self.between), full, finer=2)
         difference = warped - reference
         slopes = F.conv2d(_rimmed((reference + warped) * 0.5), self.slopes, stride=CELL)
         # From here on every pixel of a cell is a channel, and sums over a cell are sums over channels.
@@ -409,7 +326,7 @@ class WarpNet(nn.Module):
         scales = [(reference, frame)]
         for _ in range(self.levels - 1):
             one, two = scales[-1]
-            scales.append((F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)))
+            scales.append((halved(one, self.cell.coarser), halved(two, self.cell.coarser)))
         height, width = scales[-1][0].shape[-2:]
         flow = reference.new_zeros(reference.shape[0], 2, height // CELL, width // CELL)
         flows: list[Tensor] = []

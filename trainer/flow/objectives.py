@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from magfilter.networks.warp import backward_warp
+from magfilter.networks.sampling import backward_warp
 from trainer.losses import census_difference, edge_aware_smoothness, occluded
 from trainer.scenes import PaintedScenes, add_capture
 
