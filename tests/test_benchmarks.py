@@ -318,3 +318,32 @@ gpu.main(["-o", {str(tmp_path)!r}, "--dry", "--minutes", "0.03"])
     written = json.loads((tmp_path / "cpu-dry-run.json").read_text())
     assert [row["row"] for row in written["open"]] == ["the row in progress and all after it"]
     assert "minutes were up" in done.stdout
+
+
+def test_a_node_depends_on_what_the_nodes_before_it_do():
+    folding = pytest.importorskip("benchmarks.folding", reason="needs onnx")
+    from onnx import TensorProto, helper
+
+    def tensor(name):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
+
+    nodes = [
+        helper.make_node("Abs", ["reference"], ["a"], "a"),
+        helper.make_node("Abs", ["frame"], ["b"], "b"),
+        helper.make_node("Neg", ["a"], ["c"], "c"),
+        helper.make_node("Add", ["c", "b"], ["out"], "d"),
+    ]
+    graph = helper.make_graph(nodes, "g", [tensor("reference"), tensor("frame")], [tensor("out")])
+    found = folding.sides(helper.make_model(graph))
+    assert found == {
+        "a": {"reference"}, "b": {"frame"}, "c": {"reference"}, "d": {"reference", "frame"}
+    }  # fmt: skip
+
+
+def test_what_folding_saves_is_a_share(monkeypatch):
+    folding = pytest.importorskip("benchmarks.folding", reason="needs onnx")
+    pytest.importorskip("torch")
+    monkeypatch.setattr(folding, "RUNS", 2)
+    assert 0 < folding.reference_share(find_model("warp-light"), (64, 64)) < 0.5
+    # 35 of 38 channels of one of 20 convolutions, at full size
+    assert 0.01 < folding.first_layer_share() < 0.1

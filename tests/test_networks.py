@@ -18,7 +18,7 @@ from magfilter.networks import DESCRIPTORS, Descriptor  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
 from magfilter.networks.sampling import backward_warp, doubled, halved  # noqa: E402
 from magfilter.networks.unet import UNet, encode_alpha  # noqa: E402
-from magfilter.networks.warp import WarpNet  # noqa: E402
+from magfilter.networks.warp import WarpNet, _box  # noqa: E402
 
 INNER = (slice(16, -16), slice(16, -16))
 
@@ -210,6 +210,18 @@ def waves(period: float, shift: float = 0.0, across: bool = False) -> torch.Tens
     x = torch.arange(64, dtype=torch.float32) - shift
     rows = (0.5 + 0.3 * torch.sin(2 * math.pi * x / period)).expand(1, 1, 64, 64)
     return rows.mT if across else rows
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("channels", [1, 6, 9])
+def test_a_box_is_the_mean_of_what_lies_in_the_window(size, channels):
+    field, half = torch.rand(2, channels, 9, 13), size // 2
+    wanted = torch.empty_like(field)
+    for y in range(9):
+        for x in range(13):
+            window = field[..., max(y - half, 0) : y + half + 1, max(x - half, 0) : x + half + 1]
+            wanted[..., y, x] = window.mean((2, 3))
+    assert torch.allclose(_box(field, size), wanted, atol=1e-6)
 
 
 def test_doubling_keeps_the_pixels():

@@ -16,10 +16,8 @@ No file is ever unpickled with the right to run code.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -28,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+from trainer.files import CheckpointError, packed, pickled, sync, unpacked, unpickle, write
 
 __all__ = [
     "HALF_FROM",
@@ -53,10 +51,6 @@ WEIGHTS, AVERAGED, STATE = "weights.safetensors", "averaged.safetensors", "state
 NAME = re.compile(r"checkpoint-(\d+)(?:\.(\d+))?")  # step, and how often that step was saved before
 PICKLES = (".pth", ".pt", ".tar", ".ckpt")
 HALF_FROM = 64  # values; smaller tensors stay in single precision: they cost nothing, and tell more
-
-
-class CheckpointError(ValueError):
-    """A checkpoint or a file of weights cannot be written, read, or used here."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +98,9 @@ def save_checkpoint(
     step = state.get("step")
     if not isinstance(step, int) or step < 0 or keep < 1:
         raise ValueError(f"Expected state['step'] ≥ 0 and keep ≥ 1, got {step!r} and {keep!r}.")
-    files: dict[str, bytes | memoryview] = {WEIGHTS: _packed(weights, metadata), STATE: _pickled(dict(state))}
+    files: dict[str, bytes | memoryview] = {WEIGHTS: packed(weights, metadata), STATE: pickled(dict(state))}
     if averaged is not None:
-        files[AVERAGED] = _packed(averaged, metadata)
+        files[AVERAGED] = packed(averaged, metadata)
     part = folder / f".checkpoint-{step:08d}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,10 +119,10 @@ def save_checkpoint(
                 target = folder / f"{target.name}.{times + 1}"
         part.mkdir()
         for name, data in files.items():
-            _write(part / name, data)
-        _sync(part)
+            write(part / name, data)
+        sync(part)
         os.rename(part, target)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise CheckpointError(
@@ -184,8 +178,8 @@ def load_checkpoint(path: Path, expected: Mapping[str, str] | None = None) -> Ch
 
 
 def _read(path: Path) -> Checkpoint:
-    weights, metadata = _unpacked(path / WEIGHTS)
-    averaged = _unpacked(path / AVERAGED)[0] if (path / AVERAGED).exists() else None
+    weights, metadata = unpacked(path / WEIGHTS)
+    averaged = unpacked(path / AVERAGED)[0] if (path / AVERAGED).exists() else None
     state = unpickle(path / STATE)
     if not isinstance(state, dict):
         raise CheckpointError(f"{path / STATE}: expected a dict, got {type(state).__name__}.")
@@ -216,13 +210,13 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
     Raises:
         CheckpointError: if it cannot be written; what was there before is whole then.
     """
-    data = _packed({name: halved(value) if half else value for name, value in weights.items()}, metadata)
+    data = packed({name: halved(value) if half else value for name, value in weights.items()}, metadata)
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, data)
+        write(part, data)
         os.replace(part, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -255,7 +249,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     elif not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint; train one with `python -m trainer train`.")
     elif path.suffix == ".safetensors":
-        weights, metadata = _unpacked(path)
+        weights, metadata = unpacked(path)
     elif path.suffix == ".onnx":
         weights, metadata = _from_onnx(path)
     elif path.suffix in PICKLES:
@@ -328,66 +322,6 @@ def training_record(metadata: Mapping[str, str]) -> dict[str, Any]:
     return record | rest
 
 
-def unpickle(path: Path) -> Any:
-    """`torch.load` of tensors and plain values, on the CPU; never runs code.
-
-    Raises:
-        CheckpointError: if the file is not there, is damaged, or holds anything else.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file.") from None
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if found is None:
-            raise CheckpointError(f"{path}: not a file of tensors that torch has written, or damaged.") from None
-        raise CheckpointError(
-            f"{path} is refused: besides tensors it holds {found[1]}, and opening such a file can run any code that "
-            "its author put in. If you trust it, load it once with torch.load(..., weights_only=False) and save the "
-            "tensors alone."
-        ) from None
-    except Exception as error:  # a damaged archive raises whatever its reader does
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: not a file of tensors that torch has written, or damaged ({line}).") from None
-
-
-# -- bytes
-
-
-def _packed(weights: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> bytes:
-    """As a safetensors file. Copied, since the format knows neither strides nor tensors that share memory."""
-    tensors = {
-        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, value in weights.items()
-    }
-    return safetensors.torch.save(tensors, dict(metadata or {}))
-
-
-def _unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: missing or damaged ({error}).") from None
-
-
-def _pickled(state: dict[str, Any]) -> memoryview:
-    """As torch writes it, and read back once: a checkpoint nobody can open is found out now, not after days."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    try:
-        torch.load(buffer, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        raise CheckpointError(
-            f"The state to save holds {found[1] if found else 'an object'}, which could not be read back without "
-            "running code; keep it to tensors, numbers, strings, bytes, lists and dicts."
-        ) from None
-    return buffer.getbuffer()
-
-
 def _from_onnx(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The weights that the exporter stored under their own names, those in half precision with `.half` behind."""
     import onnx
@@ -430,21 +364,3 @@ def _some(names: list[str], most: int = 3) -> str:
     if not names:
         return "nothing"
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _write(path: Path, data: bytes | memoryview) -> None:
-    """Write a file and see it to the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """See the names in a folder to the disk; Windows does so by itself and knows no other way."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
