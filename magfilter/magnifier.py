@@ -78,8 +78,8 @@ class Magnifier:
             reference of those that follow. "auto": as far as the network can follow. None: never.
         cross_fade: seconds over which the displacement shown so far fades when the reference is replaced by
             the clock or by `reanchor` (at most half of every:SECONDS); 0 jumps. Never across shot cuts.
-        proxy: motion is measured on a copy of at most this many megapixels, made by averaging whole
-            blocks of pixels; the picture itself is moved at full size. 0 measures at full size.
+        proxy: motion is measured on a copy of at most this many megapixels, at a half, a third, … of the
+            resolution; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
         band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
             it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
@@ -399,7 +399,7 @@ class Magnifier:
         self.references += 1
 
     def _side(self, frame: Frame) -> int:
-        """Side of the blocks of pixels that the proxy averages."""
+        """Side of the blocks of pixels that are one pixel of the proxy."""
         paints = self.engine.model.descriptor.output == "frame"
         return 1 if paints else block_side(frame.height, frame.width, self.proxy)
 
