@@ -68,7 +68,7 @@ def test_the_reference_is_replaced_when_motion_outgrows_it(tmp_path):
     disc = Disc((60, 64), lambda t: (8 * t, 0), 24)
     source = write(tmp_path / "in.mkv", [render([disc], n / RATE) for n in range(60)])
     frames, report = magnified(source, tmp_path / "out.mkv", alpha=2, reanchor=4)
-    assert report.references == 4, "16 px in steps of more than 4"
+    assert report.references in (4, 5), "15.7 px in steps of 4, where a few percent decide the last one"
     off = shift(disc, frames, read(source), lambda n: (min(8 * n / RATE, 4), 0))
     assert np.abs(off).max() < 5.5
     assert off[30:, 0].min() > 0.5, "still magnified"
