@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,15 @@ def reduced(image: Array, k: int) -> Array:
     return out
 
 
-def _tiles(size: int, k: int) -> Iterator[tuple[int, Array, slice | NDArray[np.int64]]]:
+@lru_cache(maxsize=8)  # the same for every frame
+def _tiles(size: int, k: int) -> list[tuple[int, Array, slice | NDArray[np.int64]]]:
     """One axis in stretches, each a small product of matrices: the first sample, the weights, what they apply to.
 
     That is several times as fast as adding up shifted views, and the image need not be copied for its border.
     """
     weights = _low_pass(k)
     before, count = (len(weights) - k) // 2, -(-size // k)
+    tiles: list[tuple[int, Array, slice | NDArray[np.int64]]] = []
     for start in range(0, count, TILE):
         many = min(TILE, count - start)
         first, reach = start * k - before, (many - 1) * k + len(weights)
@@ -53,7 +55,8 @@ def _tiles(size: int, k: int) -> Iterator[tuple[int, Array, slice | NDArray[np.i
             product[n, n * k : n * k + len(weights)] = weights
         inside = first >= 0 and first + reach <= size
         at = slice(first, first + reach) if inside else np.clip(np.arange(first, first + reach), 0, size - 1)
-        yield start, product, at
+        tiles.append((start, product, at))
+    return tiles
 
 
 def _low_pass(k: int) -> Array:

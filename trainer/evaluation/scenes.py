@@ -58,7 +58,7 @@ class Scene:
 
     def compose(self, own: np.ndarray, ground: np.ndarray, *, rounded: bool = True) -> np.ndarray:
         """The object at ``own`` (x, y) px over a ``ground`` (H, W, 3) that may be anywhere; see :meth:`ground`."""
-        texture = _shifted(self.spectrum, self.background.shape[:2], own)
+        texture = fourier_shifted(self.spectrum, self.background.shape[:2], own)
         cover = self.mask(own)[..., None]
         picture = np.clip(texture * cover + ground * (1 - cover), 0, 255)
         return np.rint(picture).astype(np.uint8) if rounded else picture
@@ -72,7 +72,7 @@ class Scene:
             raise ValueError(f"The background can be moved by {FARTHEST} px, not by {np.abs(way).max():g}")
         height, width = self.background.shape[:2]
         margin = FARTHEST + FADE
-        moved = _shifted(self.wide, (height + 2 * margin, width + 2 * margin), way)
+        moved = fourier_shifted(self.wide, (height + 2 * margin, width + 2 * margin), way)
         return moved[margin:-margin, margin:-margin]
 
     def drifted(self, displacement: np.ndarray | float) -> np.ndarray:
@@ -160,7 +160,7 @@ def _scene(size: tuple[int, int], seed: int, photos: Sequence[np.ndarray], movin
         drift = np.array([np.cos(turn), np.sin(turn)])
         wide = _wide(photos[first], size, rng)
         margin = FARTHEST + FADE
-        whole = _shifted(wide, (height + 2 * margin, width + 2 * margin), np.zeros(2))
+        whole = fourier_shifted(wide, (height + 2 * margin, width + 2 * margin), np.zeros(2))
         background = whole[margin:-margin, margin:-margin]
     return Scene(
         background=background,
@@ -197,8 +197,8 @@ def _spectrum(picture: np.ndarray) -> np.ndarray:
     return np.fft.rfft2(picture, axes=(0, 1)) * lens[..., None]
 
 
-def _shifted(spectrum: np.ndarray, size: tuple[int, int], way: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) float64 of a spectrum, moved by ``way`` (x, y) px by the Fourier shift theorem."""
+def fourier_shifted(spectrum: np.ndarray, size: tuple[int, int], way: np.ndarray) -> np.ndarray:
+    """The picture (H, W, C) float64 of its `rfft2`, moved by ``way`` (x, y) px by the Fourier shift theorem."""
     height, width = size
     wave = np.fft.rfftfreq(width)[None] * way[0] + np.fft.fftfreq(height)[:, None] * way[1]
     return np.fft.irfft2(spectrum * np.exp(-2j * np.pi * wave)[..., None], s=(height, width), axes=(0, 1))

@@ -24,6 +24,7 @@ from magfilter.models import find_model
 
 from .pairs import photographs
 from .registration import luma
+from .scenes import fourier_shifted
 
 __all__ = ["main", "shares", "shifted"]
 
@@ -36,9 +37,8 @@ def shifted(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
     """``image`` (H, W), float, moved by (dx, dy) px without loss; beyond its border it is mirrored."""
     height, width = image.shape
     whole = np.pad(image, ((0, height), (0, width)), mode="symmetric")
-    down, across = np.fft.fftfreq(2 * height)[:, None], np.fft.rfftfreq(2 * width)
-    turned = np.fft.rfft2(whole) * np.exp(-2j * np.pi * (across * dx + down * dy))
-    return np.fft.irfft2(turned, whole.shape)[:height, :width]
+    moved = fourier_shifted(np.fft.rfft2(whole)[..., None], whole.shape, np.array([dx, dy]))
+    return moved[:height, :width, 0]
 
 
 def shares(model: str | Path, photos: Sequence[np.ndarray], size: float, reduce: int = 1) -> dict[str, float]:

@@ -16,6 +16,7 @@ import torch
 
 from trainer.evaluation.estimators import Flow, estimator, network
 from trainer.evaluation.pairs import EVAL_ROOT, photographs, read_image
+from trainer.evaluation.scenes import fourier_shifted
 from trainer.scenes import LayeredScenes, add_capture
 
 __all__ = ["SHIFTS", "known_shifts", "read_flo", "rubberwhale", "scenes", "table"]
@@ -52,10 +53,8 @@ def rubberwhale(flow: Flow, root: Path = EVAL_ROOT) -> float:
 
 
 def _shifted(photo: np.ndarray, x: float, y: float) -> np.ndarray:
-    height, width = photo.shape[:2]
-    wave = np.fft.rfftfreq(width)[None] * x + np.fft.fftfreq(height)[:, None] * y
-    moved = np.fft.rfft2(photo.astype(np.float64), axes=(0, 1)) * np.exp(-2j * np.pi * wave)[..., None]
-    return np.clip(np.rint(np.fft.irfft2(moved, s=(height, width), axes=(0, 1))), 0, 255).astype(np.uint8)
+    moved = fourier_shifted(np.fft.rfft2(photo.astype(np.float64), axes=(0, 1)), photo.shape[:2], np.array([x, y]))
+    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
 
 
 def known_shifts(flow: Flow, count: int = 6, seed: int = 0, root: Path = EVAL_ROOT) -> dict[float, float]:
