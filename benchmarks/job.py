@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.memory import keep_freed_memory
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import magnify_video
 
@@ -30,6 +31,7 @@ def main(
     proxy: float,
 ) -> None:  # fmt: skip
     """Magnify SOURCE into TARGET."""
+    keep_freed_memory()
     options = MagnifyOptions(
         alpha=alpha, model=model, backend=backend, device=device, threads=threads, proxy=proxy, overwrite=True
     )

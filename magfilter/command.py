@@ -18,6 +18,7 @@ from magfilter.adaptation import Interrupted
 from magfilter.errors import MagfilterError
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
+from magfilter.memory import keep_freed_memory
 from magfilter.stages import THREAD_PREFIX, Stopped
 
 __all__ = ["EXIT_INTERRUPTED", "pipe_closed", "run_command", "stopping_signals", "told_in_a_line"]
@@ -36,6 +37,8 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
         arguments: instead of the process's own.
     """
     logging.getLogger("libav").setLevel(logging.CRITICAL)
+    if arguments is None:
+        keep_freed_memory()
     _open_missing_streams()
     code = _run(command, name, arguments)
     left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.ahead import Ahead
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, open_engine
 from magfilter.blocks import block_side
@@ -81,6 +82,8 @@ class Magnifier:
         proxy: motion is measured on a copy of at most this many megapixels, at a half, a third, … of the
             resolution; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
+        at_once: frames that `foresee` may have measured at the same time; the network's threads are shared out
+            among them. Engines that run one at a time do not look at it.
         band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
             it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
         notch: one such band, or several, whose motion is not magnified.
@@ -115,6 +118,7 @@ class Magnifier:
         cross_fade: float = CROSS_FADE,
         proxy: float = DEFAULT_PROXY,
         threads: int = 0,
+        at_once: int = 1,
         band: str | Sequence[float] | None = None,
         notch: str | Sequence[Any] = (),
         fps: float | None = None,
@@ -144,7 +148,10 @@ class Magnifier:
         )
         """Which part of the motion is magnified."""
         self.fps = fps
-        self.engine: Engine = open_engine(os.fspath(model), backend, device, threads)
+        self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
+        run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
+        runs = self.engine.at_once
+        self._ahead = Ahead(lambda one, two: run(one, two, factor), runs) if runs > 1 else None
         self.ramp: Ramp | None = None
         """alpha over time."""
         self.passes = self._count_passes(self.alpha)
@@ -266,6 +273,8 @@ class Magnifier:
         self._carry.drop()
         self._factors = self._gain = None
         self._count = 0
+        if self._ahead:
+            self._ahead.drop()
         if self._cuts:
             self._cuts = CutDetector()
 
@@ -288,6 +297,32 @@ class Magnifier:
                 "give one factor for every pixel"
             )
 
+    @property
+    def foresees(self) -> bool:
+        """Whether `foresee` does anything here."""
+        idle = self._same and self.ramp is None and not self._watched
+        return self._ahead is not None and self.engine.model.descriptor.output != "frame" and not idle
+
+    def foresee(self, frame: Frame) -> None:
+        """Begin to measure a frame before its turn, so that several are measured at once; `measure` must follow.
+
+        Each frame once, in the order in which they will be given to `measure`, by one thread, which need not
+        be the one that measures. Changes what comes out in nothing; what is wrong with the frame, `measure` says.
+        """
+        if not self.foresees or (self._shape or (frame.height, frame.width)) != (frame.height, frame.width):
+            return
+        assert self._ahead is not None
+        light = luma(frame)
+        image = self._see(frame, light)
+        # The first frame looked at will be the reference, unless there is one.
+        reference = self._reference if self._reference is not None else self._ahead.first
+        if self.policy.kind == "previous":
+            reference = self._ahead.last
+        gain = self._gain
+        if self._mean or (gain is not None and (gain == 1).all() and not self._watched):
+            reference = None  # an average changes with every frame; and where nothing is magnified, none is needed
+        self._ahead.look(frame, light, image, reference)
+
     def measure(self, frame: Frame) -> Measured:
         """The first half of `push`: the frame's motion, in order, the network's share of the work.
 
@@ -303,9 +338,10 @@ class Magnifier:
             return Measured(frame)
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
-        light = luma(frame)
+        foreseen = self._ahead.take(frame) if self._ahead else None
+        light = foreseen.light if foreseen else luma(frame)
         cut = self._cuts(light) if self._cuts else False
-        seen = self._see(frame, light)
+        seen = foreseen.image if foreseen else self._see(frame, light)
         number, self._count = self._count, self._count + 1
         time = self._time(frame, number)
         alpha = self._alpha(frame, time)
@@ -327,7 +363,8 @@ class Magnifier:
         if paints:
             return Measured(self._painted(reference, seen, frame, alpha), alpha=alpha)
         stride, k = self._stride(frame), self._side(frame)
-        whole = self.engine.run(reference, seen, alpha)
+        guess = foreseen.against(reference) if foreseen else None
+        whole = self.engine.run(reference, seen, alpha) if guess is None else guess
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         flow = self.flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
         # Here rather than in `render`, since filters need every frame, in order.

@@ -36,6 +36,8 @@ __all__ = ["Job", "Progress", "Report", "magnify_video"]
 PATIENCE = 5.0  # seconds for a thread to notice that it is no longer needed
 PATIENCE_PIPE = 0.2  # a thread blocked on a pipe will not notice
 
+MOST_AT_ONCE = 4  # frames that the network measures side by side
+
 STAGES = ("decode", "measure", "render", "encode")
 
 
@@ -112,16 +114,17 @@ def magnify_video(
         return Report(interrupted=True)
 
 
-def thread_budget(threads: int) -> tuple[int, int, int]:
-    """Threads of decoder, network and encoder.
+def thread_budget(threads: int) -> tuple[int, int, int, int]:
+    """Threads of decoder, network and encoder; and how many frames the network measures at once.
 
     All three get every core: they take turns rather than work at once, since each waits for
-    the one before it, and none of them spins while it waits.
+    the one before it, and none of them spins while it waits. Several frames at once take more memory, of
+    which there is less to spare than of cores.
     """
     # What a scheduler or container gave us, rather than what the machine has.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = threads or allowed or 1
-    return min(cores, 4), cores, cores
+    return min(cores, 4), cores, cores, min(cores, MOST_AT_ONCE)
 
 
 class Job:
@@ -168,7 +171,7 @@ class Job:
             container_format(name, options.encode.format)
             if not dry:
                 check_target(name, self.source, options.overwrite)
-        decoder, network, encoder = thread_budget(options.threads)
+        decoder, network, encoder, at_once = thread_budget(options.threads)
         self.targets = Targets(options) if options.targeting else None
         self.magnifier = Magnifier(
             options.painted,
@@ -182,6 +185,7 @@ class Job:
             cross_fade=options.cross_fade,
             proxy=options.proxy,
             threads=network,
+            at_once=at_once,
             band=options.band,
             notch=options.notch,
             fps=options.fps,
@@ -293,6 +297,8 @@ class Job:
         gone = threading.Event()  # a stage failed: everyone leaves
         size = sum(plane.nbytes for plane in reader.first.planes)
         decoded, measured, magnified = (Lane(gone, size) for _ in range(3))
+        # What waits here is being measured already.
+        foreseen = Lane(gone, size, max(1, magnifier.engine.at_once - 1))
         news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         failures: list[BaseException] = []
         spent = report.stages
@@ -308,9 +314,16 @@ class Job:
                 begun = time.perf_counter()
             exhausted.set()
 
+        def foresee() -> None:
+            for item in decoded:
+                if isinstance(item, Frame):
+                    magnifier.foresee(item)
+                if not foreseen.put(item):
+                    return
+
         def measure() -> None:
             number = count()
-            for item in decoded:
+            for item in foreseen:
                 if isinstance(item, Frame):
                     begun = time.perf_counter()
                     if targets:
@@ -351,6 +364,7 @@ class Job:
             spent["encode"] += time.perf_counter() - begun
 
         self._decoding = start_stage("decode", decode, decoded.end, failures, gone)
+        foreseeing = start_stage("foresee", foresee, foreseen.end, failures, gone)
         measuring = start_stage("measure", measure, measured.end, failures, gone)
         rendering = start_stage("render", render, magnified.end, failures, gone)
         self._encoding = start_stage("encode", encode, lambda: news.put(None), failures, gone)
@@ -365,6 +379,7 @@ class Job:
         finally:
             gone.set()
             self._decoding.join(PATIENCE_PIPE if self._is_live() else PATIENCE)
+            foreseeing.join()
             measuring.join()
             rendering.join()
             self._encoding.join(PATIENCE_PIPE if self.to_pipe else None)

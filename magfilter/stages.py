@@ -30,13 +30,14 @@ class Lane:
     Args:
         gone: set when a stage has failed, or nobody is interested any more: everyone leaves.
         frame: bytes of a frame.
+        ahead: frames that may wait, large or not; 0 for the usual.
     """
 
     END = object()
 
-    def __init__(self, gone: threading.Event, frame: float = 0) -> None:
+    def __init__(self, gone: threading.Event, frame: float = 0, ahead: int = 0) -> None:
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._room = threading.Semaphore(1 if frame > LARGE else FRAMES_AHEAD)
+        self._room = threading.Semaphore(ahead or (1 if frame > LARGE else FRAMES_AHEAD))
         self._small = threading.Semaphore(PACKETS_AHEAD)
         self._gone = gone
         self._lock = threading.Lock()

@@ -45,7 +45,7 @@ def lacking(monkeypatch, *backends: str) -> list[tuple[str, str]]:
     monkeypatch.setattr(choose, "count_gpus", lambda: 1)
     monkeypatch.setattr(choose, "find_spec", lambda name: True)
 
-    def make(backend, path, device, threads):
+    def make(backend, path, device, threads, at_once=1):
         tried.append((backend, device))
         if backend in backends:
             raise BackendError(f"no {backend} today")

@@ -28,7 +28,7 @@ def real():
 class FakeEngine:
     """Returns what `answer(reference, frame, alpha)` says and keeps what it was given."""
 
-    name, device, renderer = "fake", "cpu", None
+    name, device, renderer, at_once = "fake", "cpu", None, 1
 
     def __init__(self, real, descriptor, answer) -> None:
         self.real, self.answer = real, answer

@@ -415,7 +415,7 @@ def test_a_dry_job_touches_nothing(clips: Clips, tmp_path):
 
 
 def test_thread_budget(monkeypatch):
-    assert thread_budget(3) == (3, 3, 3)
-    assert thread_budget(16) == (4, 16, 16)
+    assert thread_budget(3) == (3, 3, 3, 3)
+    assert thread_budget(16) == (4, 16, 16, 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    assert thread_budget(0) == (2, 2, 2)
+    assert thread_budget(0) == (2, 2, 2, 2)

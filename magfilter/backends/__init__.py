@@ -54,12 +54,14 @@ class Engine(Protocol):
         device: as the backend calls it ("cpu", "cuda:0").
         model: the loaded file and its descriptor.
         why: how "auto" came to choose it; "" where it was named.
+        at_once: threads that may call `run` at the same time.
     """
 
     name: str
     device: str
     model: ModelInfo
     why: str
+    at_once: int
 
     @property
     def renderer(self) -> Renderer | None:
@@ -98,7 +100,9 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", threads: int = 0) -> Engine:
+def open_engine(
+    model: str | Path, backend: str = "auto", device: str = "auto", threads: int = 0, at_once: int = 1
+) -> Engine:
     """Load a model.
 
     Args:
@@ -107,6 +111,7 @@ def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", 
             "auto" is the fastest that works, see `magfilter.backends.choose`.
         device: "auto", "cpu", or what the backend understands ("cuda", "cuda:1", "mps").
         threads: of the network on a CPU; 0 lets the backend choose.
+        at_once: runs that shall be possible at once, see `Engine`.
 
     Raises:
         OptionError: unknown backend; ModelError: unreadable model; BackendError: the engine or
@@ -118,7 +123,7 @@ def open_engine(model: str | Path, backend: str = "auto", device: str = "auto", 
         raise OptionError(f"unknown backend {backend!r}; choose one of: {', '.join(BACKENDS)}")
     path = find_model(model)
     if backend == "auto":
-        return choose_engine(path, device, threads)
+        return choose_engine(path, device, threads, at_once)
     if backend == "onnxruntime":
         backend += "-cpu" if device in ("auto", "cpu") else "-cuda"
-    return make_engine(backend, path, device, threads)
+    return make_engine(backend, path, device, threads, at_once)

@@ -24,8 +24,8 @@ ENGINES = {
 """Module, class, what it imports that may be missing, and what pip calls that; on a GPU the fastest first."""
 
 
-def make_engine(backend: str, path: Path, device: str, threads: int) -> Engine:
-    """One engine, or an error.
+def make_engine(backend: str, path: Path, device: str, threads: int, at_once: int = 1) -> Engine:
+    """One engine, or an error; all but onnxruntime-cpu make one run at a time.
 
     Raises:
         ModelError: unreadable model; BackendError: libraries or device are not there.
@@ -39,11 +39,12 @@ def make_engine(backend: str, path: Path, device: str, threads: int) -> Engine:
         raise BackendError(
             f"the {backend} backend needs {' and '.join(needs)} ({error}); install them with: pip install {packages}"
         ) from None
-    engine: Engine = kind(path, device, threads)
+    more = (at_once,) if backend == "onnxruntime-cpu" else ()
+    engine: Engine = kind(path, device, threads, *more)
     return engine
 
 
-def choose_engine(path: Path, device: str, threads: int) -> Engine:
+def choose_engine(path: Path, device: str, threads: int, at_once: int = 1) -> Engine:
     """The fastest engine that works on the device; `why` says how it came to be chosen.
 
     Without an NVIDIA driver nothing but ONNX Runtime is imported. With one, a backend that cannot start is passed
@@ -54,13 +55,13 @@ def choose_engine(path: Path, device: str, threads: int) -> Engine:
     """
     kind = device.partition(":")[0]
     if kind == "cpu":
-        return _because("the device is cpu", "onnxruntime-cpu", path, device, threads)
+        return _because("the device is cpu", "onnxruntime-cpu", path, device, threads, at_once)
     if kind == "mps":
         return _because("the only one that runs on mps", "torch", path, device, threads)
     if kind not in ("auto", "cuda"):
         raise BackendError(f"no backend runs on {device!r}; choose --device cpu, cuda:0 or mps")
     if kind == "auto" and not count_gpus():
-        return _because("no NVIDIA GPU is there", "onnxruntime-cpu", path, "cpu", threads)
+        return _because("no NVIDIA GPU is there", "onnxruntime-cpu", path, "cpu", threads, at_once)
     lacks: list[str] = []
     for backend in ("tensorrt", "onnxruntime-cuda", "torch"):
         missing = [name for name in ENGINES[backend][2] if find_spec(name) is None]
@@ -73,10 +74,10 @@ def choose_engine(path: Path, device: str, threads: int) -> Engine:
             lacks.append(f"{backend}: {error}")
     if kind == "cuda":
         raise BackendError(f"no backend runs on {device}; " + "; ".join(lacks))
-    return _because("; ".join(lacks), "onnxruntime-cpu", path, "cpu", threads)
+    return _because("; ".join(lacks), "onnxruntime-cpu", path, "cpu", threads, at_once)
 
 
-def _because(why: str, backend: str, path: Path, device: str, threads: int) -> Engine:
-    engine = make_engine(backend, path, device, threads)
+def _because(why: str, backend: str, path: Path, device: str, threads: int, at_once: int = 1) -> Engine:
+    engine = make_engine(backend, path, device, threads, at_once)
     engine.why = why
     return engine

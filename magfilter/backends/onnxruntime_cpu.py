@@ -25,11 +25,13 @@ class OnnxRuntimeCpuEngine:
     why = ""
     renderer = None
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    def __init__(self, path: Path, device: str, threads: int, at_once: int = 1) -> None:
         if device not in ("auto", "cpu"):
             raise BackendError(f"onnxruntime-cpu runs on the cpu, not on {device!r}; choose --device cpu")
         threads = threads or os.cpu_count() or 1
-        self._session = open_session(path, ["CPUExecutionProvider"], threads)
+        self.at_once = max(1, min(at_once, threads))
+        # Runs side by side need not wait for each other after every operator, as a run's own threads do.
+        self._session = open_session(path, ["CPUExecutionProvider"], threads // self.at_once)
         self.model, self._signature = signature(path, self._session)
         self.resample = Resampler(threads)
 

@@ -32,6 +32,7 @@ class OnnxRuntimeCudaEngine:
 
     name = "onnxruntime-cuda"
     why = ""
+    at_once = 1
     KIND = "cuda"  # what ONNX Runtime calls the memory
 
     def __init__(self, path: Path, device: str, threads: int) -> None:

@@ -31,6 +31,7 @@ class TensorRTEngine:
 
     name = "tensorrt"
     why = ""
+    at_once = 1
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         kind, _, number = device.partition(":")

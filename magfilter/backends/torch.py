@@ -36,6 +36,7 @@ class TorchEngine:
 
     name = "torch"
     why = ""
+    at_once = 1
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         if threads:
