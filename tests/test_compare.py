@@ -50,12 +50,15 @@ class Negative:
     references = 1
     ramp = None
     policy = ReferencePolicy()
-    engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="warp")))
+    engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="warp")), at_once=1)
 
     def __init__(self, alpha, **_):
         self.alpha, self.number = alpha, -1
 
     def watch(self):
+        pass
+
+    def foresee(self, frame):
         pass
 
     def measure(self, frame):

@@ -52,10 +52,13 @@ class FakeMagnifier:
     alpha = 2.0
     ramp = None
     policy = ReferencePolicy()
-    engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="fake")))
+    engine = SimpleNamespace(model=SimpleNamespace(path=SimpleNamespace(stem="fake")), at_once=1)
 
     def __init__(self, work=lambda number: None):
         self.work, self.number = work, 0
+
+    def foresee(self, frame):
+        pass
 
     def measure(self, frame):
         self.work(self.number)
