@@ -148,6 +148,8 @@ class Magnifier:
         )
         """Which part of the motion is magnified."""
         self.fps = fps
+        if self.policy.kind == "mean":  # it changes with every frame, so that none can be measured ahead
+            at_once = 1
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
         runs = self.engine.at_once
@@ -301,7 +303,7 @@ class Magnifier:
     def foresees(self) -> bool:
         """Whether `foresee` does anything here."""
         idle = self._same and self.ramp is None and not self._watched
-        return self._ahead is not None and self.engine.model.descriptor.output != "frame" and not idle
+        return self._ahead is not None and not idle
 
     def foresee(self, frame: Frame) -> None:
         """Begin to measure a frame before its turn, so that several are measured at once; `measure` must follow.
@@ -319,8 +321,8 @@ class Magnifier:
         if self.policy.kind == "previous":
             reference = self._ahead.last
         gain = self._gain
-        if self._mean or (gain is not None and (gain == 1).all() and not self._watched):
-            reference = None  # an average changes with every frame; and where nothing is magnified, none is needed
+        if gain is not None and (gain == 1).all() and not self._watched:
+            reference = None  # where nothing is magnified, nothing is measured
         self._ahead.look(frame, light, image, reference)
 
     def measure(self, frame: Frame) -> Measured:

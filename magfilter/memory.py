@@ -15,8 +15,8 @@ LARGEST = 64 << 20  # bytes; no plane of a frame up to 8K is larger
 def keep_freed_memory() -> None:
     """Let the C library keep what arrays give back, for the next frame's arrays. For programs, not for libraries.
 
-    glibc returns every large block to the system and has it zeroed anew at the next frame: a fifteenth of all
-    time. Does nothing where the C library is another.
+    glibc otherwise returns large blocks to the system, which hands them out zeroed for the next frame's. Does nothing
+    where the C library is another.
     """
     if sys.platform != "linux":
         return

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tiny import tiny
 from vibrations import Disc, render
 
 from magfilter.ahead import Ahead
@@ -49,7 +50,6 @@ def magnified(frames: list[Frame], ahead: int, **options) -> tuple[list[Frame], 
         {"reference": "previous"},
         {"reference": "every:0.2"},
         {"reference": "every:0.2", "cross_fade": 0},
-        {"reference": "mean:0.2"},
         {"reanchor": 1.0},
         {"band": "2:6", "fps": RATE},
     ],
@@ -129,12 +129,17 @@ def test_a_frame_of_another_size_is_refused_in_its_turn():
 def test_nothing_is_foreseen_where_nothing_is_measured():
     assert not Magnifier(1, threads=2, at_once=2, backend="onnxruntime-cpu").foresees
     assert not Magnifier(8, threads=1, at_once=2, backend="onnxruntime-cpu").foresees
+    assert not Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu", reference="mean:1").foresees
     assert Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu").foresees
 
 
 @pytest.mark.parametrize(("threads", "asked", "runs"), [(1, 4, 1), (2, 4, 2), (8, 4, 4), (8, 1, 1)])
 def test_an_engine_shares_its_threads_out(threads, asked, runs):
     assert open_engine("warp-light", "onnxruntime-cpu", "cpu", threads, asked).at_once == runs
+
+
+def test_a_network_that_paints_keeps_all_threads(tmp_path):
+    assert open_engine(tiny(tmp_path / "tiny.onnx"), "onnxruntime-cpu", "cpu", 4, 4).at_once == 1
 
 
 def test_runs_side_by_side_answer_as_one_after_the_other():

@@ -33,6 +33,9 @@ class OnnxRuntimeCpuEngine:
         # Runs side by side need not wait for each other after every operator, as a run's own threads do.
         self._session = open_session(path, ["CPUExecutionProvider"], threads // self.at_once)
         self.model, self._signature = signature(path, self._session)
+        if self.at_once > 1 and self.model.descriptor.output == "frame":  # whose frames nobody asks for ahead
+            self.at_once = 1
+            self._session = open_session(path, ["CPUExecutionProvider"], threads)
         self.resample = Resampler(threads)
 
     def run(self, reference: Array, frame: Array, alpha: float | Array) -> Array:
