@@ -27,7 +27,7 @@ from magfilter.media.encoders import check_names
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
-from magfilter.stages import POLL, Lane, Stopped, patiently, start_stage
+from magfilter.stages import LARGE, POLL, Lane, Stopped, patiently, start_stage
 from magfilter.targets import Targets
 from magfilter.view import View
 
@@ -297,8 +297,10 @@ class Job:
         gone = threading.Event()  # a stage failed: everyone leaves
         size = sum(plane.nbytes for plane in reader.first.planes)
         decoded, measured, magnified = (Lane(gone, size) for _ in range(3))
-        # What waits here is being measured already.
-        foreseen = Lane(gone, size, max(1, magnifier.engine.at_once - 1))
+        # What waits here is being measured already. Where frames are large, moving their pixels takes the time and
+        # memory counts: there the network keeps up by measuring one after the other.
+        several = magnifier.engine.at_once > 1 and size <= LARGE
+        waiting = Lane(gone, size, magnifier.engine.at_once - 1) if several else decoded
         news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         failures: list[BaseException] = []
         spent = report.stages
@@ -318,12 +320,12 @@ class Job:
             for item in decoded:
                 if isinstance(item, Frame):
                     magnifier.foresee(item)
-                if not foreseen.put(item):
+                if not waiting.put(item):
                     return
 
         def measure() -> None:
             number = count()
-            for item in foreseen:
+            for item in waiting:
                 if isinstance(item, Frame):
                     begun = time.perf_counter()
                     if targets:
@@ -364,9 +366,9 @@ class Job:
             spent["encode"] += time.perf_counter() - begun
 
         self._decoding = start_stage("decode", decode, decoded.end, failures, gone)
-        foreseeing = start_stage("foresee", foresee, foreseen.end, failures, gone)
-        measuring = start_stage("measure", measure, measured.end, failures, gone)
-        rendering = start_stage("render", render, magnified.end, failures, gone)
+        stages = [start_stage("foresee", foresee, waiting.end, failures, gone)] if several else []
+        stages.append(start_stage("measure", measure, measured.end, failures, gone))
+        stages.append(start_stage("render", render, magnified.end, failures, gone))
         self._encoding = start_stage("encode", encode, lambda: news.put(None), failures, gone)
         try:
             while self._encoding.is_alive() or not news.empty():
@@ -379,9 +381,8 @@ class Job:
         finally:
             gone.set()
             self._decoding.join(PATIENCE_PIPE if self._is_live() else PATIENCE)
-            foreseeing.join()
-            measuring.join()
-            rendering.join()
+            for stage in stages:
+                stage.join()
             self._encoding.join(PATIENCE_PIPE if self.to_pipe else None)
             report.seconds = time.perf_counter() - started
             report.references = magnifier.references

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from magfilter.media import CopiedPacket
 
-__all__ = ["THREAD_PREFIX", "Lane", "Stopped", "patiently", "start_stage"]
+__all__ = ["LARGE", "THREAD_PREFIX", "Lane", "Stopped", "patiently", "start_stage"]
 
 T = TypeVar("T")
 
