@@ -41,7 +41,7 @@ class Settings:
     gain: float = 0.0  # weight, within scenes, of `gain_error` (warp)
     moving: float = 0.6  # the vote of the points that move, see `relative_flow_error` (warp)
 
-    # another network of the kind, as a teacher (warp)
+    # a `warp` as a teacher: its choices are imitated by `warp`, what it renders of real pairs by `unet`
     teacher: float = 1.0  # weight, where one is given
     left_alone: float = 0.5  # share of the run after which it has nothing more to say; it fades till then
 
@@ -63,6 +63,7 @@ class Settings:
     norm: str = "l1"  # or "charbonnier"
     occlusion_aware: bool = False  # Eq. 4 only where both frames see the point
     largest_alpha: float = 16.0  # alpha = 2^U(0, 4)
+    farthest: float = 0.0  # px; the alpha of a pair whose magnified motion would go farther is cut (unet with a teacher)
     jitter: bool = True  # flips, rotation and colour jitter of the paper
 
     real_after: float = 0.0  # share of the run that scenes have for themselves
@@ -83,6 +84,8 @@ class Settings:
             raise ValueError(f"Expected scenes_share in 0..1, got {self.scenes_share}.")
         if self.largest_alpha < 1:
             raise ValueError(f"Expected largest_alpha of 1 or more, got {self.largest_alpha}.")
+        if self.farthest < 0:
+            raise ValueError(f"Expected farthest of 0 or more px, got {self.farthest}.")
         parts = (self.scenes, self.flow_loss, self.photometric if self.network == "warp" else 0.0)
         if max(parts) <= 0:
             raise ValueError("Expected at least one of the weights scenes, photometric and flow_loss above 0.")
@@ -126,13 +129,23 @@ def _row(*images: Tensor) -> Tensor:
 
 
 class _Base:
-    """Where the pairs of the flow loss come from, and what has to be remembered."""
+    """Where the pairs of the flow loss come from, what a teacher counts, and what has to be remembered."""
 
     def __init__(
-        self, settings: Settings, painted: PaintedScenes | None, pairs: Pairs | None, flow: nn.Module | None
+        self,
+        settings: Settings,
+        painted: PaintedScenes | None,
+        pairs: Pairs | None,
+        flow: nn.Module | None,
+        teacher: WarpNet | None = None,
     ) -> None:
-        self.settings, self.painted, self.pairs, self.flow = settings, painted, pairs, flow
+        self.settings, self.painted, self.pairs, self.flow, self.teacher = settings, painted, pairs, flow, teacher
         self.calls = 0
+
+    def _fade(self, progress: float) -> float:
+        """The weight of what the teacher says: less and less, until the network is left alone."""
+        s = self.settings
+        return s.teacher * max(0.0, 1 - progress / max(s.left_alone, 1e-9)) if self.teacher else 0.0
 
     def _rgb_scenes(self, count: int) -> Tensor:
         """Painted pairs as if filmed: (count, 2, 3, S, S). Luma scenes become grey pictures."""
@@ -202,8 +215,8 @@ class WarpObjective(_Base):
         flow: nn.Module | None,
         teacher: WarpNet | None = None,
     ) -> None:
-        super().__init__(settings, painted, pairs, flow)
-        self.bank, self.teacher = bank, teacher
+        super().__init__(settings, painted, pairs, flow, teacher)
+        self.bank = bank
 
     def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
@@ -211,7 +224,7 @@ class WarpObjective(_Base):
         losses: list[Tensor] = []
         log: dict[str, float] = {}
         real = progress >= s.real_after or s.scenes <= 0
-        fade = s.teacher * max(0.0, 1 - progress / max(s.left_alone, 1e-9)) if self.teacher else 0.0
+        fade = self._fade(progress)
         if s.scenes > 0:
             loss, more = self._on_scenes(net, fade)
             losses.append(s.scenes * loss)
@@ -315,34 +328,67 @@ class WarpObjective(_Base):
 class UNetObjective(_Base):
     """`unet`: the exact magnified frame of scenes (L1), and the paper's loss on unlabelled pairs.
 
+    On these a teacher may show how: what its flow renders of them is imitated (L1), the less the longer
+    the run. That, too, needs no label, and it is a tenth of the cost of the paper's loss.
+
     Args:
         painted: RGB scenes exact up to `largest_alpha`, or None; pairs: RGB pairs, or None; flow: a frozen
-            estimator, or None. What is None has weight 0 in `settings`.
+            estimator, or None; teacher: a frozen `warp`, or None. What is None has weight 0 in `settings`.
     """
 
     def __call__(self, net: nn.Module, progress: float) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
-        self.calls += 1
-        losses: list[Tensor] = []
+        turn, self.calls = self.calls, self.calls + 1
         log: dict[str, float] = {}
+        shown: list[tuple[Tensor, ...]] = []  # reference, frame, alpha; scenes first, then real pairs
+        painted, fade = 0, self._fade(progress)
+        target = taught = None
         if s.scenes > 0:
             assert self.painted is not None
             scene = self.painted()
-            alpha = sample_alpha(len(scene.frame), s.largest_alpha, scene.frame.device)
+            painted = len(scene.frame)
+            alpha = sample_alpha(painted, s.largest_alpha, scene.frame.device)
             with torch.no_grad():
                 target = self.painted.scenes.magnified(scene, alpha)
-            loss = F.l1_loss(net(scene.reference, scene.frame, alpha).float(), target)
-            with torch.no_grad():
-                log |= {"scenes": loss.item(), "scenes, unmagnified": F.l1_loss(scene.frame, target).item()}
-            losses.append(s.scenes * loss)
-        if s.flow_loss > 0 and (progress >= s.real_after or s.scenes <= 0):
+            shown.append((scene.reference, scene.frame, alpha))
+        judged = s.flow_loss > 0 and turn % s.flow_every == 0 and (progress >= s.real_after or s.scenes <= 0)
+        if judged or fade > 0:
             reference, frame = self._unlabelled().unbind(1)
             alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
-            loss, more = self._flow_loss(reference, frame, net(reference, frame, alpha), alpha)
+            if fade > 0:
+                alpha, taught = self._taught(reference, frame, alpha)
+            shown.append((reference, frame, alpha))
+        if not shown:  # the paper's loss alone, and not its turn
+            return self(net, progress)
+        # All in one batch: batch normalisation then sees at every step what its averages are of.
+        magnified = net(*(torch.cat(part) for part in zip(*shown, strict=True))).float()
+        losses: list[Tensor] = []
+        if target is not None:
+            loss = F.l1_loss(magnified[:painted], target)
+            log |= {"scenes": loss.item(), "scenes, unmagnified": F.l1_loss(shown[0][1], target).item()}
+            losses.append(s.scenes * loss)
+        if taught is not None:
+            loss = F.l1_loss(magnified[painted:], taught)
+            log |= {"teacher": loss.item(), "teacher, unmagnified": F.l1_loss(shown[-1][1], taught).item()}
+            losses.append(fade * loss)
+        if judged:
+            reference, frame, alpha = shown[-1]
+            loss, more = self._flow_loss(reference, frame, magnified[painted:], alpha)
             losses.append(s.flow_loss * loss)
             log |= more
         total = torch.stack(losses).sum()
         return total, {"loss": total.item(), **log}
+
+    @torch.no_grad()
+    def _taught(self, reference: Tensor, frame: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """The factors, cut where motion would go farther than `farthest`, and what the teacher makes with them."""
+        assert self.teacher is not None
+        with torch.autocast(frame.device.type, enabled=False):
+            flow = self.teacher(luma(reference), luma(frame))
+            if self.settings.farthest > 0:
+                most = torch.quantile(flow.norm(dim=1).flatten(1), 0.95, dim=1)
+                alpha = torch.minimum(alpha, (self.settings.farthest / most.clamp_min(1e-6)).clamp_min(1))
+            return alpha, magnified_by_warp(frame, flow, alpha)
 
     @torch.no_grad()
     def pictures(self, net: nn.Module) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class Data:
         photos, cutouts: folders of pictures that scenes are painted with.
         clips: folder of clips: textures, photometric consistency and, without an index, pairs.
         index: pairs chosen by `python -m trainer curate`.
-        teacher: weights of a larger `warp`, whose choices are imitated at first.
+        teacher: weights of a `warp`: a smaller one imitates its choices at first, `unet` what it renders of real pairs.
         workers: processes that decode the index's pairs; 0 decodes in the training process.
     """
 
@@ -208,8 +208,6 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
     seed = plan.seed + RANKS_APART * team.rank
     films = clip_files(data.clips)
     warp = s.network == "warp"
-    if data.teacher and not warp:
-        raise ValueError("--teacher is for warp, whose choices are imitated; unet makes none.")
     told = []
     painted = None
     if s.paints:
@@ -231,18 +229,20 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
     flow: nn.Module | None = None
     if s.flow_loss > 0:
         flow = load_flow(s.flow, device, s.updates)
-    if s.needs_pairs:
+    teacher = load_teacher(data.teacher, device) if data.teacher and s.teacher > 0 else None
+    if s.needs_pairs or (teacher and not warp):
         if data.index:
             pairs = _IndexPairs(data, s, plan.seed, team)  # one order for all, of which each takes its share
             told.append(f"{pairs.count} curated pairs")
         else:
-            _need(data.clips, "--index or --clips", "The flow loss's pairs")
+            _need(data.clips, "--index or --clips", "Pairs of real frames")
             pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size)
             told.append("pairs not curated: straight from the clips")
     if team.leads:
         print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)
-    teacher = load_teacher(data.teacher, device) if data.teacher and s.teacher > 0 else None
-    return WarpObjective(s, painted, bank, pairs, flow, teacher) if warp else UNetObjective(s, painted, pairs, flow)
+    if warp:
+        return WarpObjective(s, painted, bank, pairs, flow, teacher)
+    return UNetObjective(s, painted, pairs, flow, teacher)
 
 
 def _begin_like(net: WarpNet, teacher: WarpNet) -> None:
@@ -269,8 +269,7 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
             load_into(net, start)
         elif data.teacher and isinstance(net, WarpNet):
             _begin_like(net, load_teacher(data.teacher, team.device))
-        if team.device.type == "cuda" or settings.network == "warp":
-            net = net.to(memory_format=torch.channels_last)
+        net = net.to(memory_format=torch.channels_last)
         averaged.load_state_dict(net.state_dict())
         averaged.eval()
         metadata = {
