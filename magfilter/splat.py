@@ -27,6 +27,7 @@ STRETCHED = 0.75  # grid px by which neighbours are thrown apart (or together) b
 TORN = 8.0  # grid px; beyond that they are no longer one piece
 SUDDEN = 8.0  # nor where they move apart by so many times what the pairs beside them do: there an outline runs
 FAR_APART = 1.5  # grid px; up to that one point between two will do, beyond it takes three
+FEW = 0.6  # share of points at rest from which the others are few
 EPSILON = 1e-12
 
 
@@ -97,35 +98,40 @@ def splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Fiel
     `borne` (2, …) px is what the ground carries.
     """
     height, width = rest.shape
-    chosen = np.flatnonzero(~rest)
-    every = np.concatenate([points.thrown, points.carried, points.own[None]]).reshape(5, -1)
-    row, col = np.divmod(chosen, width)
-    load = every[:, chosen]
-    if between := _between(points.thrown, every):
-        row, col, load = (np.concatenate(pair, -1) for pair in zip((row, col, load), between, strict=True))
-    landing = Landing.at(row + load[1], col + load[0], (height, width))
-    u, v = load[2], load[3]
+    # What rests lands out of the picture; picking the others by index pays only where they are few.
+    at_y = np.where(rest, np.float32(-1), points.thrown[1] + np.arange(height, dtype=np.float32)[:, None]).ravel()
+    at_x = np.where(rest, np.float32(-1), points.thrown[0] + np.arange(width, dtype=np.float32)).ravel()
+    load = np.concatenate([points.carried, points.own[None]]).reshape(3, -1)
+    between = _between(points.thrown, load)
+    if np.count_nonzero(rest) > FEW * rest.size:
+        chosen = np.flatnonzero(~rest)
+        at_y, at_x, load = at_y[chosen], at_x[chosen], load[:, chosen]
+    if between:
+        at_y, at_x, load = (np.concatenate(pair, -1) for pair in zip((at_y, at_x, load), between, strict=True))
+    landing = Landing.at(at_y, at_x, (height, width))
+    u, v = load[0], load[1]
     landed, sum_u, sum_v, squares = landing.sums(None, u, v, u * u + v * v)
     field = points.carried * rest
-    flat = field.reshape(2, -1)
-    at = np.flatnonzero(landed)
-    share = 1 / np.maximum(landed[at] + rest.ravel()[at], EPSILON)
-    rest_u, rest_v = flat[0, at], flat[1, at]
-    mean_u, mean_v = (sum_u[at] + rest_u) * share, (sum_v[at] + rest_v) * share
-    variance = (squares[at] + rest_u * rest_u + rest_v * rest_v) * share - mean_u * mean_u - mean_v * mean_v
-    flat[0, at], flat[1, at] = mean_u, mean_v
-    borne_u, borne_v = (part.ravel()[at] if part.size > 1 else part.ravel() for part in borne)
+    still_u, still_v = field.reshape(2, -1)
+    share = 1 / np.maximum(landed + rest.ravel(), EPSILON)
+    sum_u += still_u
+    sum_v += still_v
+    squares += still_u * still_u + still_v * still_v
+    mean_u, mean_v = sum_u * share, sum_v * share
+    variance = squares * share - mean_u * mean_u - mean_v * mean_v
+    still_u[:], still_v[:] = mean_u, mean_v
+    borne_u, borne_v = borne.reshape(2, -1)
     own = (mean_u - borne_u) ** 2 + (mean_v - borne_v) ** 2
-    mixed = at[variance > np.maximum((APART * stride) ** 2, RIPPLE**2 * own)]
+    mixed = np.flatnonzero((variance > np.maximum((APART * stride) ** 2, RIPPLE**2 * own)) & (landed > 0))
     if len(mixed):
         _resolve(field, mixed, landing, load, points, rest, borne, stride)
     return field, landed.reshape(height, width)
 
 
-def _between(thrown: Field, every: Field) -> tuple[Floats, Floats, Field] | None:
-    """Points between those of cells that are thrown apart: rows (m,), columns (m,), loads (5, m). None without any.
+def _between(thrown: Field, load: Field) -> tuple[Floats, Floats, Field] | None:
+    """Points between those of cells that are thrown apart: where they land (m,) and (m,), loads (3, m). None without any.
 
-    `every` (5, h·w) are all points' loads: thrown, carried, own. Points that an outline parts are not
+    `load` (3, h·w) is all points': carried, own. Points that an outline parts are not
     one piece; nor is a cell that is turned inside out: there one thing slides over another.
     """
     _, height, width = thrown.shape
@@ -151,6 +157,7 @@ def _between(thrown: Field, every: Field) -> tuple[Floats, Floats, Field] | None
     if not len(found):
         return None
     wide = most.ravel()[found] > FAR_APART**2
+    every = np.concatenate([thrown.reshape(2, -1), load])
     rows, cols, loads = [], [], []
     for chosen, denser in ((found[~wide], 2), (found[wide], 4)):
         row, col = np.divmod(chosen, width - 1)
@@ -159,9 +166,10 @@ def _between(thrown: Field, every: Field) -> tuple[Floats, Floats, Field] | None
             if a or b:  # the cell's first corner is thrown anyway
                 y, x = np.float32(a / denser), np.float32(b / denser)
                 shares = (1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x
-                loads.append(sum(share * corner for share, corner in zip(shares, corners, strict=True)))
-                rows.append(row + y)
-                cols.append(col + x)
+                mean = sum(share * corner for share, corner in zip(shares, corners, strict=True))
+                rows.append((row + y + mean[1]).astype(np.float32))
+                cols.append((col + x + mean[0]).astype(np.float32))
+                loads.append(mean[2:])
     return np.concatenate(rows), np.concatenate(cols), np.concatenate(loads, 1)
 
 
@@ -189,7 +197,7 @@ def _resolve(
     for step in landing.steps[1:]:
         touching[:-step] |= number[step:] >= 0
     chosen = np.flatnonzero(touching[landing.base])
-    base, load = landing.base[chosen], load[2:, chosen]
+    base, load = landing.base[chosen], load[:, chosen]
     at, shares, sources = [], [], []
     for step, share in zip(landing.steps, landing.shares, strict=True):
         place, part = number[base + step], share[chosen]
