@@ -15,6 +15,7 @@ import trainer.objectives as module  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
 from trainer.loop import Plan, run  # noqa: E402
 from trainer.magnification import flow_loss  # noqa: E402
+from trainer.magnification import magnified_by_warp  # noqa: E402
 from trainer.objectives import Settings, UNetObjective, WarpObjective, luma, sample_alpha  # noqa: E402
 from trainer.scenes import PaintedScenes  # noqa: E402
 
@@ -248,6 +249,59 @@ def test_the_exact_magnified_frame_has_no_loss_on_scenes():
     loss, log = objective(ExactPainter(scenes), 0.5)
     assert loss == 0
     assert log["scenes, unmagnified"] > 1e-3, "which the frame itself has"
+
+
+class Told(torch.nn.Module):
+    """A `warp` that sees one motion everywhere, (x, 0) px."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__()
+        self.x = x
+
+    def forward(self, reference, frame):
+        flow = reference.new_zeros(len(reference), 2, SIZE // 2, SIZE // 2)
+        flow[:, 0] = self.x
+        return flow
+
+
+class Shifting(torch.nn.Module):
+    """A `unet` that moves the frame by (alpha − 1) times (x, 0) px, whatever it is shown."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__()
+        self.x, self.alphas = x, []
+
+    def forward(self, reference, frame, alpha):
+        self.alphas.append(alpha)
+        return magnified_by_warp(frame, Told(self.x)(reference, frame), alpha)
+
+
+def test_unet_has_no_loss_if_it_paints_what_its_teacher_shows():
+    s = settings("unet", scenes=1.0, flow_loss=0.0, left_alone=0.5)
+    found = {}
+    for x in (0.5, 0.25):
+        torch.manual_seed(0)
+        objective = UNetObjective(s, painted(3, batch=3), source(), None, Told(0.5))
+        net = Shifting(x)
+        loss, log = objective(net, 0.25)
+        found[x] = log["teacher"]
+        assert loss.item() == pytest.approx(log["scenes"] + 0.5 * log["teacher"]), "half way to being left alone"
+        assert net.alphas[0].shape == (5,), "scenes and pairs in one batch"
+    assert found[0.5] == pytest.approx(0, abs=1e-6) < 0.01 < found[0.25]
+    _, log = objective(net, 0.5)
+    assert "teacher" not in log
+
+
+def test_the_factor_is_cut_where_a_teacher_would_move_too_far():
+    objective = UNetObjective(settings("unet", flow_loss=0.0, farthest=4.0), painted(3), source(), None, Told(2.0))
+    net = Shifting(2.0)
+    for _ in range(4):
+        objective(net, 0.0)
+    asked = torch.cat([alphas[-2:] for alphas in net.alphas])
+    assert 1 <= asked.min() <= asked.max() <= 2
+    objective = UNetObjective(settings("unet", flow_loss=0.0, farthest=4.0), painted(3), source(), None, Told(9.0))
+    objective(net, 0.0)
+    assert (net.alphas[-1][-2:] == 1).all(), "never below one"
 
 
 def test_without_colour_only_motion_counts():

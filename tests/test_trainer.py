@@ -23,9 +23,9 @@ from magfilter.networks.build import build_network  # noqa: E402
 from trainer.checkpoint import load_checkpoint, load_into, load_weights, save_weights  # noqa: E402
 from trainer.clips import WINDOW  # noqa: E402
 from trainer.data.index import IndexWriter  # noqa: E402
-from trainer.loop import Plan  # noqa: E402
+from trainer.loop import Plan, Team  # noqa: E402
 from trainer.objectives import Settings, UNetObjective, WarpObjective  # noqa: E402
-from trainer.train import CONFIGS, Data, configure, fill, train  # noqa: E402
+from trainer.train import CONFIGS, Data, configure, fill, make_objective, train  # noqa: E402
 
 # -- configurations
 
@@ -42,7 +42,7 @@ def test_every_shipped_configuration_is_valid(name):
 
 
 def test_shipped_configurations_are_what_they_say():
-    assert SHIPPED == ["unet-arflow.toml", "unet.toml", "warp-light.toml", "warp.toml"]
+    assert SHIPPED == ["unet-16.toml", "unet-arflow.toml", "unet.toml", "warp-light.toml", "warp.toml"]
     warp, _ = configure("warp.toml", {})
     assert min(warp.scenes, warp.photometric, warp.flow_loss) > 0
     unet, plan = configure("unet.toml", {})
@@ -301,8 +301,18 @@ def test_only_a_warp_teaches(photos, tmp_path):
     save_weights(path, build_network("unet", 4).state_dict(), {"network": "unet", "width": "4"})
     with pytest.raises(ValueError, match="a teacher is a warp"):
         train(WARP, Plan(steps=1), Data(photos=photos, teacher=path), tmp_path / "run", "cpu")
-    with pytest.raises(ValueError, match="--teacher is for warp"):
+    with pytest.raises(ValueError, match="a teacher is a warp"):
         train(UNET, Plan(steps=1), Data(clips=photos, teacher=path), tmp_path / "unet", "cpu")
+
+
+def test_a_warp_teaches_a_unet_on_real_pairs(films, photos):
+    settings = replace(UNET, scenes=1.0, flow_loss=0.0, teacher=1.0)
+    data = Data(photos=photos, clips=films, teacher=shipped_models()["warp"])
+    objective = make_objective(settings, Plan(steps=1), data, Team())
+    _, log = objective(build_network("unet", 4), 0.0)
+    assert log["teacher, unmagnified"] > 0
+    with pytest.raises(ValueError, match="Pairs of real frames need --index or --clips"):
+        make_objective(settings, Plan(steps=1), replace(data, clips=None), Team())
 
 
 def test_a_run_by_the_clock_goes_on_by_the_clock(photos, tmp_path, monkeypatch, capsys):

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from magfilter.networks.build import build_network
+from magfilter.networks.unet import UNet
 from magfilter.networks.warp import WarpNet
+from trainer.begin import begin_with_the_frame
 from trainer.checkpoint import fill as fill_network
 from trainer.checkpoint import load_into, load_weights
 from trainer.clips import ClipBank, clip_files
@@ -270,6 +272,12 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
         elif data.teacher and isinstance(net, WarpNet):
             _begin_like(net, load_teacher(data.teacher, team.device))
         net = net.to(memory_format=torch.channels_last)
+        objective = make_objective(settings, plan, data, team)
+        if settings.frame_first:
+            assert isinstance(net, UNet)
+            if start is None:
+                begin_with_the_frame(net, objective)
+            net.eval()  # keeps its statistics
         averaged.load_state_dict(net.state_dict())
         averaged.eval()
         metadata = {
@@ -277,4 +285,4 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
             "width": str(settings.width),
             "settings": json.dumps({**asdict(settings), **asdict(plan)}),
         }
-        return run(net, averaged, make_objective(settings, plan, data, team), plan, out, metadata, team)
+        return run(net, averaged, objective, plan, out, metadata, team)

@@ -13,7 +13,7 @@ from magfilter.networks.descriptor import Descriptor
 
 __all__ = ["DEFAULT_MODEL", "ModelInfo", "find_model", "parse_metadata", "shipped_models"]
 
-DEFAULT_MODEL = "warp"
+DEFAULT_MODEL = "warp-light"
 HERE = Path(__file__).parent
 
 
