@@ -129,10 +129,11 @@ def splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Fiel
 
 
 def _between(thrown: Field, load: Field) -> tuple[Floats, Floats, Field] | None:
-    """Points between those of cells that are thrown apart: where they land (m,) and (m,), loads (3, m). None without any.
+    """Points between those of cells that are thrown apart. None without any.
 
-    `load` (3, h·w) is all points': carried, own. Points that an outline parts are not
-    one piece; nor is a cell that is turned inside out: there one thing slides over another.
+    Returns where they land, rows (m,) and columns (m,), and loads (3, m). `load` (3, h·w) is all points': carried,
+    own. Points that an outline parts are not one piece; nor is a cell that is turned inside out: there one thing
+    slides over another.
     """
     _, height, width = thrown.shape
     if min(height, width) < 2:
@@ -166,7 +167,7 @@ def _between(thrown: Field, load: Field) -> tuple[Floats, Floats, Field] | None:
             if a or b:  # the cell's first corner is thrown anyway
                 y, x = np.float32(a / denser), np.float32(b / denser)
                 shares = (1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x
-                mean = sum(share * corner for share, corner in zip(shares, corners, strict=True))
+                mean = np.add.reduce([share * corner for share, corner in zip(shares, corners, strict=True)])
                 rows.append((row + y + mean[1]).astype(np.float32))
                 cols.append((col + x + mean[0]).astype(np.float32))
                 loads.append(mean[2:])

@@ -371,7 +371,7 @@ def test_info(run, clips, tmp_path):
     code, out, err = run("in.mp4", "--info", "--alpha", 20)
     assert (code, err) == (0, "")
     for text in (f"magfilter {__version__}", "64x48 yuv420p h264, 25 fps, 10 frames", "#1 audio aac [eng]: copied",
-                 "model    warp (", "engine   onnxruntime-cpu on cpu, fp32 (auto: ",
+                 "model    warp-light (", "engine   onnxruntime-cpu on cpu, fp32 (auto: ",
                  "alpha 20, reference first"):  # fmt: skip
         assert text in out
     assert "\noutput" not in out
@@ -417,7 +417,8 @@ def test_ramps_and_references_from_the_command_line(run, clips, tmp_path):
     assert "motion   alpha 1 at 0 s, 20 at 1 s, reference mean:2, new at shot cuts, and once motion outgrows" in out
     assert run("in.mkv", "out.mkv", "-q", "-c:v", "ffv1", *words) == (0, "", "")
     with VideoReader(tmp_path / "out.mkv") as reader:
-        assert "alpha=1 model=warp reference=mean:2 alpha_keys=0=1,1=20 reanchor=auto" in str(reader.info.metadata)
+        said = str(reader.info.metadata)
+    assert "alpha=1 model=warp-light reference=mean:2 alpha_keys=0=1,1=20 reanchor=auto" in said
     assert "alpha 10 at 0 s, 0 at 0.2 s" in run("in.mkv", "--info", "--alpha-end", 0)[1]
     code, _, err = run("in.mkv", "out2.mkv", "--alpha-end", 5000)
     assert code == 0

@@ -358,7 +358,7 @@ def test_program_that_is_not_there():
 def test_the_filter_as_a_program_agrees_with_itself():
     reference, frame = (waves(shift, (64, 96)) for shift in (0, 0.5))
     filter_ = shlex.join([sys.executable, "-m", "magfilter"])
-    as_program = methods.method(f"command:{filter_} {{in}} {{out}} -a {{alpha}} -c:v ffv1 --threads 1 -y")
+    as_program = methods.method(f"command:{filter_} {{in}} {{out}} -a {{alpha}} --model warp -c:v ffv1 --threads 1 -y")
     seen = as_program(reference, frame, 6.0)
     due = methods.method("model:warp")(reference, frame, 6.0)
     assert np.abs(seen.astype(int) - due).max() <= 1

@@ -110,7 +110,7 @@ def test_everything_but_the_motion_is_kept(clips: Clips, tmp_path, name):
         assert [c["metadata"] for c in after.container.chapters()] == [c["metadata"] for c in CHAPTERS]
         assert b.metadata["title"] == "a title"
         comment = next(value for key, value in b.metadata.items() if key.lower() == "comment")
-        assert "alpha=5 model=warp reference=first" in comment
+        assert "alpha=5 model=warp-light reference=first" in comment
     assert not all(same_picture(x.planes, y.planes) for x, y in zip(frames(source), frames(target), strict=True))
 
 

@@ -315,6 +315,19 @@ def test_a_warp_teaches_a_unet_on_real_pairs(films, photos):
         make_objective(settings, Plan(steps=1), replace(data, clips=None), Team())
 
 
+def test_a_unet_that_begins_with_the_frame_keeps_its_statistics(films, photos, tmp_path):
+    settings = Settings(network="unet", width=12, frame_first=True, size=64, batch=2, pairs=2, flow_loss=0.0)
+    data = Data(photos=photos, clips=films, teacher=shipped_models()["warp-light"])
+    ends = [load_checkpoint(train(settings, Plan(steps=n), data, tmp_path / str(n), "cpu")) for n in (1, 3)]
+    norms = [name for name in ends[0].weights if "running_" in name]
+    assert norms
+    for name, value in ends[0].weights.items():
+        if name in norms:
+            assert torch.equal(value, ends[1].weights[name])
+            assert torch.equal(value, ends[1].averaged[name])
+    assert not torch.equal(ends[0].weights["paint.weight"], ends[1].weights["paint.weight"])
+
+
 def test_a_run_by_the_clock_goes_on_by_the_clock(photos, tmp_path, monkeypatch, capsys):
     ticks = iter(range(0, 10**6, 60))
     monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: float(next(ticks))))

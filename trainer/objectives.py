@@ -64,7 +64,7 @@ class Settings:
     norm: str = "l1"  # or "charbonnier"
     occlusion_aware: bool = False  # Eq. 4 only where both frames see the point
     largest_alpha: float = 16.0  # alpha = 2^U(0, 4)
-    farthest: float = 0.0  # px; the alpha of a pair whose magnified motion would go farther is cut (unet with a teacher)
+    farthest: float = 0.0  # px; alpha is cut for pairs that would be moved farther (unet with a teacher); 0: none
     jitter: bool = True  # flips, rotation and colour jitter of the paper
 
     real_after: float = 0.0  # share of the run that scenes have for themselves
