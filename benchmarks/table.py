@@ -28,7 +28,7 @@ from benchmarks.reference import Reference, reference_cost
 from magfilter.magnifier import DEFAULT_PROXY
 
 BACKENDS = ("onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "torch")
-NETWORKS = ("warp", "unet")
+NETWORKS = ("warp-light", "warp", "unet")
 COUNTED = (512, 512)  # (height, width): operations of a network that paints are counted here, and scaled by pixels
 
 Size = tuple[int, int]

@@ -57,7 +57,7 @@ class Plan:
     clip_norm: float = 1.0  # 0: none
     average: float = 0.999  # decay of the averaged weights, which are what is exported
     accumulate: int = 1  # batches a step
-    bf16: bool = False  # autocast; pays on GPUs, not on CPUs
+    bf16: bool = False  # autocast; pays on GPUs and on CPUs with AVX512-BF16; too coarse for `warp`'s filters
     save_every: float = 2.0  # minutes between checkpoints: what a kill can cost
     picture_every: float = 5.0  # minutes between pictures for TensorBoard
     seed: int = 1

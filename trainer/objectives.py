@@ -332,7 +332,7 @@ class UNetObjective(_Base):
     """`unet`: the exact magnified frame of scenes (L1), and the paper's loss on unlabelled pairs.
 
     On these a teacher may show how: what its flow renders of them is imitated (L1), the less the longer
-    the run. That, too, needs no label, and it is a tenth of the cost of the paper's loss.
+    the run. That, too, needs no label.
 
     Args:
         painted: RGB scenes exact up to `largest_alpha`, or None; pairs: RGB pairs, or None; flow: a frozen

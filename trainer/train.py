@@ -264,6 +264,9 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
     """
     with Team.gather(device) as team:
         torch.manual_seed(plan.seed)  # every member builds the same network
+        if settings.network == "warp":
+            # Ten bits of mantissa in its fixed filters are a tenth of a code value: it would learn from that noise.
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         net, averaged = (
             build_network(settings.network, settings.width, light=settings.light).to(team.device) for _ in range(2)
         )
