@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="the trainer needs torch: pip instal
 from toys import FixedPairs, translated  # noqa: E402
 
 from magfilter.networks.build import build_network  # noqa: E402
-from trainer.begin import begin_with_the_frame  # noqa: E402
+from trainer.begin import begin_linear  # noqa: E402
 from trainer.objectives import Settings, UNetObjective  # noqa: E402
 
 SIZE = 64
@@ -30,7 +30,7 @@ def test_it_returns_the_frame(seed):
     torch.manual_seed(seed)
     pairs, _ = translated(8, SIZE, move=(3.0, -2.0))
     net = build_network("unet", 16)
-    begin_with_the_frame(net, objective(FixedPairs(pairs, 4)))
+    begin_linear(net, objective(FixedPairs(pairs, 4)))
     assert not net.training
     reference, frame = pairs.unbind(1)
     for alpha in (1.0, 16.0):
@@ -43,6 +43,6 @@ def test_it_returns_the_frame(seed):
 
 def test_what_cannot_begin_so_is_told():
     with pytest.raises(ValueError, match="width of 9 or more"):
-        begin_with_the_frame(build_network("unet", 8), objective(None))
-    with pytest.raises(ValueError, match="frame_first with unet"):
-        Settings(network="warp", frame_first=True)
+        begin_linear(build_network("unet", 8), objective(None))
+    with pytest.raises(ValueError, match="linear_first with unet"):
+        Settings(network="warp", linear_first=True)

@@ -28,7 +28,7 @@ class Settings:
     width: int = 0  # channels at the finest resolution; 0: the network's own (warp 32, unet 64)
 
     light: bool = False  # the cheaper shape (warp)
-    frame_first: bool = False  # begin as a network that returns the frame, and keep batch statistics (unet)
+    linear_first: bool = False  # begin as the linear magnifier, and keep batch statistics (unet)
 
     # layered scenes
     scenes: float = 1.0  # weight: exact flow (warp), exact magnified frame (unet)
@@ -72,8 +72,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.network not in ("warp", "unet"):
             raise ValueError(f"Expected network warp or unet, got {self.network!r}.")
-        if self.frame_first and self.network != "unet":
-            raise ValueError("Expected frame_first with unet; warp paints nothing.")
+        if self.linear_first and self.network != "unet":
+            raise ValueError("Expected linear_first with unet; warp paints nothing.")
         if self.size < 64 or self.size % 64:
             raise ValueError(f"Expected size to be a multiple of 64, got {self.size}.")
         for name in ("batch", "reuse", "photometric_batch", "photometric_every", "windows", "pairs", "flow_every"):

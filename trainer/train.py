@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from magfilter.networks.build import build_network
 from magfilter.networks.unet import UNet
 from magfilter.networks.warp import WarpNet
-from trainer.begin import begin_with_the_frame
+from trainer.begin import begin_linear
 from trainer.checkpoint import fill as fill_network
 from trainer.checkpoint import load_into, load_weights
 from trainer.clips import ClipBank, clip_files
@@ -276,10 +276,10 @@ def train(settings: Settings, plan: Plan, data: Data, out: Path, device: str = "
             _begin_like(net, load_teacher(data.teacher, team.device))
         net = net.to(memory_format=torch.channels_last)
         objective = make_objective(settings, plan, data, team)
-        if settings.frame_first:
+        if settings.linear_first:
             assert isinstance(net, UNet)
             if start is None:
-                begin_with_the_frame(net, objective)
+                begin_linear(net, objective)
             net.eval()  # keeps its statistics
         averaged.load_state_dict(net.state_dict())
         averaged.eval()
