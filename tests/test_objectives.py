@@ -287,7 +287,7 @@ def test_unet_has_no_loss_if_it_paints_what_its_teacher_shows():
         assert loss.item() == pytest.approx(log["scenes"] + 0.5 * log["teacher"]), "half way to being left alone"
         assert net.alphas[0].shape == (5,), "scenes and pairs in one batch"
     assert found[0.5] < 1e-6
-    assert found[0.25] > 0.01
+    assert found[0.25] > 1e-3
     _, log = objective(net, 0.5)
     assert "teacher" not in log
 
