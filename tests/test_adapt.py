@@ -49,13 +49,13 @@ def unet(tmp_path) -> Path:
     return tmp_path / "unet.safetensors"
 
 
-def losses(monkeypatch, before: float, after: float) -> list:
-    """Let the loss on held-out frames be what a test wants; returns what it was asked of."""
-    asked, values = [], [before, after]
+def losses(monkeypatch, *values: float) -> list:
+    """Let the loss on held-out frames be what a test wants, at last the last; returns what it was asked of."""
+    asked = []
 
     def loss(net, reference, frames, settings, flow):
         asked.append((net, reference, frames, settings))
-        return values[len(asked) - 1]
+        return values[min(len(asked), len(values)) - 1]
 
     monkeypatch.setattr(module, "clip_loss", loss)
     monkeypatch.setattr(module, "clip_motion", lambda *_: 1.0)
@@ -173,6 +173,34 @@ def test_weights_that_magnify_worse_are_not_taken_whatever_the_loss_says(clip, t
     monkeypatch.setattr(module, "clip_motion", lambda *_: next(values))
     assert adapt(clip, tmp_path / "o.safetensors", model=WARP, steps=1, size=64, device="cpu").kept == "before"
     assert "motion error by DIS 0.7000 -> 0.7100 px; not better" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("after", "motions", "kept"),
+    [
+        ((0.4, 0.3, 0.2, 0.1), (0.6, 0.5, 0.8, 0.9), 2),  # longer was worse
+        ((0.4, 0.3, 0.2, 0.1), (0.6, 0.6, 0.6, 0.6), 4),
+        ((0.4, 0.3, 0.6, 0.6), (0.6, 0.5, 0.4, 0.4), 2),  # its loss has risen
+        ((0.6, 0.6, 0.6, 0.4), (0.6, 0.5, 0.4, 0.7), 4),
+        ((0.4, 0.3, 0.2, 0.1), (0.8, 0.8, 0.8, 0.8), 0),
+    ],
+)
+def test_the_best_of_what_was_looked_at_is_kept(clip, tmp_path, monkeypatch, after, motions, kept):
+    losses(monkeypatch, 0.5, *after)
+    values = iter([0.7, *motions])
+    monkeypatch.setattr(module, "clip_motion", lambda *_: next(values))
+    out = tmp_path / "o.safetensors"
+    found = adapt(clip, out, model=WARP, steps=4, size=64, device="cpu")
+    assert (found.steps, found.kept) == (4, "after" if kept else "before")
+    assert found.after == after[kept - 1]
+    weights, metadata = load_weights(out)
+    assert json.loads(metadata["settings"])["adapted"]["steps"] == kept
+    if kept:  # as if it had been trained so long and no longer
+        losses(monkeypatch, 0.5, 0.4)
+        adapt(clip, tmp_path / "short.safetensors", model=WARP, steps=kept, size=64, device="cpu")
+        assert same(weights, load_weights(tmp_path / "short.safetensors")[0])
+    else:
+        assert same(weights, load_weights(WARP)[0])
 
 
 def test_motion_error_is_of_the_magnified_frame():

@@ -2,9 +2,10 @@
 
 Pairs are (frame 0, frame t) of the clip, cropped, turned by up to 5°, stretched by up to a tenth and
 recoloured (App. A2). What the network has not seen judges it: every fifth of the frames is held out,
-and the weights after the training are only taken if the loss on those frames has fallen. Photometric
+and weights are only taken if the loss on those frames has fallen. Photometric
 consistency does not look at the magnified frame; where it teaches alone, the paper's motion error of the
-frames held out, seen by DIS, must not have risen either.
+frames held out, seen by DIS, must not have risen either. It rises again where the training goes on for too long, so
+the weights are looked at several times, and the best are taken.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ __all__ = ["Adaptation", "adapt", "clip_loss", "clip_motion", "read_frames"]
 
 HELD_OUT = 5  # every so many-th frame judges and does not teach
 JUDGED_AT = 4.0  # alpha of the flow loss on the held-out frames: the middle of 2^U(0, 4)
+LOOKS = 4  # at the weights while they are trained
 JUDGED_SIDE = 448  # px; longer sides of held-out frames are cropped to their middle
 
 
@@ -46,9 +48,10 @@ class Adaptation:
     """What came of it.
 
     Attributes:
-        before, after: loss on the held-out frames, with the weights begun with and with those trained.
+        before, after: loss on the held-out frames, with the weights begun with and with the best of those trained, or
+            with the last where none is better.
         kept: "after" if they are better there, else "before".
-        steps: optimiser steps taken.
+        steps: optimiser steps taken in all.
         model: the file written.
         interrupted: asked to stop before its time was spent.
     """
@@ -59,6 +62,19 @@ class Adaptation:
     steps: int
     model: Path
     interrupted: bool = False
+
+
+@dataclass
+class _Look:
+    """What weights are worth on the held-out frames after so many steps; `motion` is 0 where the loss says it all."""
+
+    steps: int
+    loss: float
+    motion: float = 0.0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def __lt__(self, other: _Look) -> bool:
+        return (self.motion, self.loss) < (other.motion, other.loss)
 
 
 def _decoded(container: Any, start: float, duration: float | None) -> Iterator[Any]:
@@ -266,7 +282,7 @@ def adapt(
         estimator = load_flow(flow, team.device, settings.updates) if settings.flow_loss > 0 else None
         before = clip_loss(net, held[:1], held[1:], settings, estimator)
         blind = network == "warp" and settings.flow_loss <= 0  # to the magnified frame
-        motion = [clip_motion(net, held[:1], held[1:])] if blind else []
+        motion = clip_motion(net, held[:1], held[1:]) if blind else 0.0
         print(f"loss on {len(judges)} held-out frames before: {before:.5f}", file=sys.stderr)
         pairs = _ClipPairs(pictures[[0, *teachers]], batch, size, seed, team.device)
         objective = (
@@ -274,37 +290,46 @@ def adapt(
             if network == "warp"
             else UNetObjective(settings, None, pairs, estimator)
         )
-        plan = Plan(
-            minutes=0.0 if steps else minutes, steps=steps, rate=rate, schedule="constant", warm_up=20,
-            average=0.99, save_every=math.inf, picture_every=math.inf, seed=seed,
-        )  # fmt: skip
-        try:
-            run(net, averaged, objective, plan, Path(scratch), metadata, team)
-        except Diverged:
-            raise ValueError(f"{clip}: the training diverged; give a lower rate than {rate:g}.") from None
-        found = load_checkpoint(Path(scratch))
-        taken, spent = (int(found.state["step"]), float(found.state["elapsed"])) if found else (0, 0.0)
-        interrupted = taken < steps if steps else spent < minutes * 60
-        after = clip_loss(averaged, held[:1], held[1:], settings, estimator)
-        better = after < before
-        if blind:
-            motion.append(clip_motion(averaged, held[:1], held[1:]))
-            better = better and motion[1] <= motion[0]
+        best: _Look | None = None
+        shares = [share / LOOKS for share in range(1, LOOKS + 1)]
+        for end in sorted({math.ceil(steps * share) for share in shares}) if steps else [minutes * s for s in shares]:
+            plan = Plan(
+                minutes=0.0 if steps else end, steps=int(end) if steps else 0, rate=rate,
+                schedule="constant", warm_up=20, average=0.99, save_every=math.inf, picture_every=math.inf, seed=seed,
+            )  # fmt: skip
+            try:
+                run(net, averaged, objective, plan, Path(scratch), metadata, team)  # goes on where it was
+            except Diverged:
+                raise ValueError(f"{clip}: the training diverged; give a lower rate than {rate:g}.") from None
+            found = load_checkpoint(Path(scratch))
+            taken, spent = (int(found.state["step"]), float(found.state["elapsed"])) if found else (0, 0.0)
+            interrupted = taken < plan.steps if steps else spent < plan.minutes * 60
+            last = _Look(taken, clip_loss(averaged, held[:1], held[1:], settings, estimator))
+            if blind:
+                last.motion = clip_motion(averaged, held[:1], held[1:])
+            if last.loss < before and (not blind or last.motion <= motion) and (best is None or not best < last):
+                best = last
+                best.weights = {name: value.clone() for name, value in averaged.state_dict().items()}
+            if interrupted:
+                break
+        better, told = best is not None, best or last
         print(
-            f"loss on the held-out frames after {taken} steps: {after:.5f}; "
-            + ("motion error by DIS {:.4f} -> {:.4f} px; ".format(*motion) if blind else "")
+            f"loss on the held-out frames after {told.steps} steps: {told.loss:.5f}; "
+            + (f"motion error by DIS {motion:.4f} -> {told.motion:.4f} px; " if blind else "")
             + ("better: kept" if better else "not better: the weights stay as they were"),
             file=sys.stderr,
         )
-        if not better:
+        if best is not None:
+            averaged.load_state_dict(best.weights)
+        else:
             load_into(averaged, model)
         record = {
             **json.loads(metadata.get("settings", "{}")),
             "width": width,
-            "adapted": {"clip": clip.name, "steps": taken if better else 0, "before": before, "after": after},
+            "adapted": {"clip": clip.name, "steps": best.steps if best else 0, "before": before, "after": told.loss},
         }
         if out.suffix == ".safetensors":
             save_weights(out, averaged.state_dict(), {**metadata, "settings": json.dumps(record)})
         else:
             export_network(averaged.cpu().eval(), network, out, record)
-    return Adaptation(before, after, "after" if better else "before", taken, out, interrupted)
+    return Adaptation(before, told.loss, "after" if better else "before", taken, out, interrupted)
