@@ -13,6 +13,7 @@ import click
 # the training; read by OpenMP when torch is imported, so it must be said before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from magfilter.models import DEFAULT_MODEL
 from trainer.data.command import curate
 from trainer.evaluation.command import evaluate
 from trainer.evaluation.gallery import gallery
@@ -106,7 +107,9 @@ def _fail_in_a_line(work: Callable[[], Path]) -> None:
     "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run, .safetensors, .onnx."
 )
 @click.option(
-    "--teacher", type=click.Path(exists=True, path_type=Path), help="A larger warp to imitate at first; as --start."
+    "--teacher",
+    type=click.Path(exists=True, path_type=Path),
+    help="A warp to imitate, by a smaller one or by unet; as --start.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @_overrides
@@ -116,7 +119,7 @@ def train(
     """Train a network until the clock says stop; the same command resumes.
 
     CONFIG is a TOML file or the name of one that is shipped: warp.toml,
-    warp-light.toml, unet.toml, unet-arflow.toml. Options override it.
+    warp-light.toml, unet.toml, unet-16.toml, unet-arflow.toml. Options override it.
 
     \b
     Ablations:  --set colour=0                the paper's "no regularization"
@@ -182,7 +185,7 @@ def flow(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="Model to write: .onnx or .safetensors."
 )
 @click.option(
-    "--model", default="warp", show_default=True, help="What to begin with: a shipped model's name or a file."
+    "--model", default=DEFAULT_MODEL, show_default=True, help="What to begin with: a shipped model's name or a file."
 )
 @click.option("--minutes", default=3.0, show_default=True, help="Wall clock to spend.")
 @click.option("--steps", default=0, help="Instead of minutes; the paper takes 18,750.")
@@ -195,8 +198,9 @@ def flow(
 def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **options: Any) -> None:
     """Continue the training on one CLIP (paper §3.5), and keep the result if it is better there.
 
-    Every fifth frame is held out and judges: the loss on these before and after is printed, and if
-    it has not fallen the weights stay as they were.
+    Every fifth frame is held out and judges, four times during the training; the best weights are
+    kept. The loss on these frames before and after is printed, and if it has not fallen the weights
+    stay as they were.
 
     \b
       python -m trainer adapt clip.mp4 -o clip.onnx && magfilter clip.mp4 out.mp4 --model clip.onnx

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from magfilter.models import DEFAULT_MODEL, find_model
 from trainer.ablation import network_method
 from trainer.adapt import adapt, read_frames
 from trainer.evaluation.estimators import estimator
@@ -43,15 +44,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints a Markdown table, a clip a row."""
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.adaptation", description=__doc__)
     parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--model", default="warp", help="a shipped model's name or a file (default warp)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"a shipped model's name or a file (default {DEFAULT_MODEL})"
+    )
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--flow", default="warp", help="estimator that the adaptation uses")
     parser.add_argument("--judge", nargs="+", default=["dis", "spynet"], help="estimators that judge")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
-    from magfilter.models import find_model
-
     model = find_model(args.model) if not Path(args.model).exists() else Path(args.model)
     changes = dict(text.partition("=")[::2] for text in args.settings)
     heads = [f"{judge}, {when}" for judge in args.judge for when in ("before", "after", "change")]
