@@ -18,7 +18,7 @@ from trainer import ablation
 from trainer.checkpoint import save_weights
 from trainer.evaluation.adaptation import clip_error
 from trainer.loop import Plan
-from trainer.objectives import Settings
+from trainer.settings import Settings
 from trainer.train import Data
 
 

@@ -22,7 +22,8 @@ from trainer.__main__ import main  # noqa: E402
 from trainer.adapt import adapt, clip_loss, read_frames  # noqa: E402
 from trainer.checkpoint import halved, load_weights, save_weights  # noqa: E402
 from trainer.losses import photometric  # noqa: E402
-from trainer.objectives import Settings, luma  # noqa: E402
+from trainer.objectives import luma  # noqa: E402
+from trainer.settings import Settings  # noqa: E402
 
 WARP = shipped_models()["warp"]
 

@@ -9,7 +9,8 @@ from toys import FixedPairs, translated  # noqa: E402
 
 from magfilter.networks.build import build_network  # noqa: E402
 from trainer.begin import begin_linear  # noqa: E402
-from trainer.objectives import Settings, UNetObjective  # noqa: E402
+from trainer.objectives import UNetObjective  # noqa: E402
+from trainer.settings import Settings  # noqa: E402
 
 SIZE = 64
 

@@ -15,8 +15,9 @@ import trainer.objectives as module  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
 from trainer.loop import Plan, run  # noqa: E402
 from trainer.magnification import flow_loss, magnified_by_warp  # noqa: E402
-from trainer.objectives import Settings, UNetObjective, WarpObjective, luma, sample_alpha  # noqa: E402
+from trainer.objectives import UNetObjective, WarpObjective, luma, sample_alpha  # noqa: E402
 from trainer.scenes import PaintedScenes  # noqa: E402
+from trainer.settings import Settings  # noqa: E402
 
 SIZE = 64
 ONLY_SCENES = {"photometric": 0.0, "flow_loss": 0.0}

@@ -24,7 +24,8 @@ from trainer.checkpoint import load_checkpoint, load_into, load_weights, save_we
 from trainer.clips import WINDOW  # noqa: E402
 from trainer.data.index import IndexWriter  # noqa: E402
 from trainer.loop import Plan, Team  # noqa: E402
-from trainer.objectives import Settings, UNetObjective, WarpObjective  # noqa: E402
+from trainer.objectives import UNetObjective, WarpObjective  # noqa: E402
+from trainer.settings import Settings  # noqa: E402
 from trainer.train import CONFIGS, Data, configure, fill, make_objective, train  # noqa: E402
 
 # -- configurations

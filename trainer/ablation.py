@@ -25,7 +25,7 @@ from trainer.evaluation.methods import warp_by_flow
 from trainer.evaluation.protocol import Method, known_motion, real_errors
 from trainer.evaluation.scenes import known_motion_scenes
 from trainer.loop import Plan
-from trainer.objectives import Settings
+from trainer.settings import Settings
 from trainer.train import Data, train
 
 __all__ = ["VARIANTS", "ablate", "network_method"]

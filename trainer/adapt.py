@@ -32,7 +32,8 @@ from trainer.flow import load_flow
 from trainer.loop import Diverged, Plan, Team, run
 from trainer.losses import occluded, photometric
 from trainer.magnification import flow_loss, magnified_by_warp
-from trainer.objectives import Settings, UNetObjective, WarpObjective, luma
+from trainer.objectives import UNetObjective, WarpObjective, luma
+from trainer.settings import Settings
 from trainer.train import fill
 
 __all__ = ["Adaptation", "adapt", "clip_loss", "clip_motion", "read_frames"]

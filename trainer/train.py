@@ -26,8 +26,9 @@ from trainer.checkpoint import load_into, load_weights
 from trainer.clips import ClipBank, clip_files
 from trainer.flow import load_flow
 from trainer.loop import Objective, Plan, Team, run
-from trainer.objectives import Settings, UNetObjective, WarpObjective
+from trainer.objectives import UNetObjective, WarpObjective
 from trainer.scenes import LayeredScenes, PaintedScenes
+from trainer.settings import Settings
 from trainer.textures import load_cutouts, load_tiles, picture_files
 from trainer.wires import draw_wires
 
