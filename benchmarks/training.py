@@ -35,11 +35,12 @@ def main(steps: int, config: str, settings: tuple[str, ...], device: str, **fold
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from magfilter.memory import keep_freed_memory
     from magfilter.networks.build import build_network
-    from trainer.loop import Team, keep_memory
+    from trainer.loop import KEPT, Team
     from trainer.train import Data, configure, make_objective
 
-    keep_memory()
+    keep_freed_memory(KEPT)
     changes = dict(text.partition("=")[::2] for text in settings)
     made, plan = configure(config, {"steps": 1, **changes})
     with Team.gather(device) as team:

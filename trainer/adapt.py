@@ -229,6 +229,19 @@ def _settings(network: str, width: int) -> tuple[Settings, int]:
     return Settings(network="unet", width=width, scenes=0.0, photometric=0.0, flow_loss=1.0, pairs=4), 4
 
 
+def _plans(minutes: float, steps: int, rate: float, seed: int) -> Iterator[Plan]:
+    """The training as far as each look at it: every plan goes on where the one before it ended."""
+    rest = {"rate": rate, "schedule": "constant", "warm_up": 20, "average": 0.99, "seed": seed}
+    rest |= {"save_every": math.inf, "picture_every": math.inf}
+    shares = [look / LOOKS for look in range(1, LOOKS + 1)]
+    if steps:
+        for end in sorted({math.ceil(steps * share) for share in shares}):
+            yield Plan(steps=end, **rest)  # type: ignore[arg-type]
+    else:
+        for share in shares:
+            yield Plan(minutes=minutes * share, **rest)  # type: ignore[arg-type]
+
+
 def adapt(
     clip: Path,
     out: Path,
@@ -292,12 +305,7 @@ def adapt(
             else UNetObjective(settings, None, pairs, estimator)
         )
         best: _Look | None = None
-        shares = [share / LOOKS for share in range(1, LOOKS + 1)]
-        for end in sorted({math.ceil(steps * share) for share in shares}) if steps else [minutes * s for s in shares]:
-            plan = Plan(
-                minutes=0.0 if steps else end, steps=int(end) if steps else 0, rate=rate,
-                schedule="constant", warm_up=20, average=0.99, save_every=math.inf, picture_every=math.inf, seed=seed,
-            )  # fmt: skip
+        for plan in _plans(minutes, steps, rate, seed):
             try:
                 run(net, averaged, objective, plan, Path(scratch), metadata, team)  # goes on where it was
             except Diverged:
