@@ -105,13 +105,14 @@ def table(names: list[str], root: Path = EVAL_ROOT, updates: int = 20) -> Iterat
     Raises:
         ValueError: if an estimator is unknown, its weights cannot be had, or the data are missing.
     """
+    # All of them first: a name that is none is told before anything is measured, and whether or not there are data.
+    flows = [estimator(name) if name == "dis" or updates == 20 else network(name, updates=updates) for name in names]
     lacking = [str(root / name) for name in ("flow", "pairs", "clips") if not (root / name).is_dir()]
     if lacking:
         raise ValueError(f"{', '.join(lacking)}: no such folder; set MAGFILTER_SHARED to the project's data.")
     heads = [f"shift {shift:g}" for shift in SHIFTS] + [f"scenes {low:g}–{high:g}" for low, high in BANDS]
     yield "| estimator | RubberWhale | " + " | ".join(heads) + " |"
     yield "|---|---|" + "---|" * len(heads)
-    for name in names:
-        flow = estimator(name) if name == "dis" or updates == 20 else network(name, updates=updates)
+    for name, flow in zip(names, flows, strict=True):
         values = [rubberwhale(flow, root), *known_shifts(flow, root=root).values(), *scenes(flow, root=root).values()]
         yield f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |"
