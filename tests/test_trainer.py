@@ -317,7 +317,7 @@ def test_a_warp_teaches_a_unet_on_real_pairs(films, photos):
 
 
 def test_a_unet_that_begins_with_the_frame_keeps_its_statistics(films, photos, tmp_path):
-    settings = Settings(network="unet", width=12, linear_first=True, size=64, batch=2, pairs=2, flow_loss=0.0)
+    settings = Settings(network="unet", width=16, linear_first=True, size=64, batch=2, pairs=2, flow_loss=0.0)
     data = Data(photos=photos, clips=films, teacher=shipped_models()["warp-light"])
     ends = [load_checkpoint(train(settings, Plan(steps=n), data, tmp_path / str(n), "cpu")) for n in (1, 3)]
     norms = [name for name in ends[0].weights if "running_" in name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +17,8 @@ from trainer.settings import Settings
 from trainer.textures import LUMA
 
 __all__ = ["Pairs", "UNetObjective", "WarpObjective", "luma", "sample_alpha"]
+
+GROWN = 0.6  # share of the run after which motion goes as far as it ever will
 
 
 class Pairs(Protocol):
@@ -37,9 +38,9 @@ def luma(rgb: Tensor) -> Tensor:
     return (rgb * rgb.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def sample_alpha(count: int, largest: float, device: torch.device) -> Tensor:
-    """(count,) factors, geometric from 1 to `largest`: the paper's 2^U(0, 4) for 16 (§4.1)."""
-    return torch.exp(torch.rand(count, device=device) * math.log(largest))
+def sample_alpha(count: int, largest: float | Tensor, device: torch.device) -> Tensor:
+    """(count,) factors, geometric from 1 to `largest`, one or (count,): the paper's 2^U(0, 4) for 16 (§4.1)."""
+    return torch.exp(torch.rand(count, device=device) * torch.as_tensor(largest, device=device).log())
 
 
 def _row(*images: Tensor) -> Tensor:
@@ -266,16 +267,17 @@ class UNetObjective(_Base):
             assert self.painted is not None
             scene = self.painted()
             painted = len(scene.frame)
-            alpha = sample_alpha(painted, s.largest_alpha, scene.frame.device)
+            alpha = sample_alpha(painted, self._largest(scene.flow, progress), scene.frame.device)
             with torch.no_grad():
                 target = self.painted.scenes.magnified(scene, alpha)
             shown.append((scene.reference, scene.frame, alpha))
         judged = s.flow_loss > 0 and turn % s.flow_every == 0 and (progress >= s.real_after or s.scenes <= 0)
         if judged or fade > 0:
             reference, frame = self._unlabelled().unbind(1)
-            alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
             if fade > 0:
-                alpha, taught = self._taught(reference, frame, alpha)
+                alpha, taught = self._taught(reference, frame, progress)
+            else:
+                alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
             shown.append((reference, frame, alpha))
         if not shown:  # the paper's loss alone, and not its turn
             return self(net, progress)
@@ -298,15 +300,24 @@ class UNetObjective(_Base):
         total = torch.stack(losses).sum()
         return total, {"loss": total.item(), **log}
 
+    def _largest(self, flow: Tensor, progress: float) -> Tensor:
+        """The largest factor for each flow, (B,): none moves farther than it is the turn of (`nearest`, `farthest`)."""
+        s = self.settings
+        largest = torch.full((len(flow),), s.largest_alpha, device=flow.device)
+        if s.farthest <= 0:
+            return largest
+        nearest = s.nearest or s.farthest
+        far = nearest * (s.farthest / nearest) ** min(1.0, progress / GROWN)
+        most = torch.quantile(flow.norm(dim=1).flatten(1), 0.95, dim=1)
+        return torch.minimum(largest, far / most.clamp_min(1e-6)).clamp_min(1)
+
     @torch.no_grad()
-    def _taught(self, reference: Tensor, frame: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """The factors, cut where motion would go farther than `farthest`, and what the teacher makes with them."""
+    def _taught(self, reference: Tensor, frame: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        """Factors, and what the teacher makes with them."""
         assert self.teacher is not None
         with torch.autocast(frame.device.type, enabled=False):
             flow = self.teacher(luma(reference), luma(frame))
-            if self.settings.farthest > 0:
-                most = torch.quantile(flow.norm(dim=1).flatten(1), 0.95, dim=1)
-                alpha = torch.minimum(alpha, (self.settings.farthest / most.clamp_min(1e-6)).clamp_min(1))
+            alpha = sample_alpha(len(frame), self._largest(flow, progress), frame.device)
             return alpha, magnified_by_warp(frame, flow, alpha)
 
     @torch.no_grad()
