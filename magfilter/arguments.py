@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
-CHOOSING = ("band", "notch", "fps", "detrend", "max_shift")
+CHOOSING = ("band", "notch", "fps", "detrend", "max_shift", "smooth")
 RAMPING = ("alpha_end", "alpha_keys")
 SHOWING = ("compare", "show_flow")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -199,6 +199,13 @@ _CHOOSING_OPTIONS = (
         type=float,
         metavar="PX",
         help="Show nothing farther than this from where it is in the frame; the limit is soft from half of it on.",
+    ),
+    click.option(
+        "--smooth",
+        type=float,
+        metavar="PX",
+        help="Average the measured motion over so many px within things, not across their outlines: against the "
+        "ripples that compression leaves along straight edges. 16 to 32 for rods and beams.",
     ),
 )
 

@@ -92,4 +92,6 @@ def _choosing(job: Job) -> list[str]:
         lines.append("not the camera's")
     if limit is not None:
         lines.append(f"shifted by {limit:g} px at most")
+    if job.magnifier.smooth is not None:
+        lines.append(f"averaged over {job.magnifier.smooth:g} px within things")
     return lines

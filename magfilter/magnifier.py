@@ -23,6 +23,7 @@ from magfilter.models import DEFAULT_MODEL
 from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
 from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
+from magfilter.smooth import guide_of, smooth_flow
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
@@ -91,6 +92,8 @@ class Magnifier:
         detrend: the camera's motion is not magnified: the affine motion that most of the picture's rim follows.
         max_shift: px by which magnification shows a thing away from where it is in the frame, at most. Up to
             half of it nothing changes; beyond, the shift bends towards it.
+        smooth: px over which measured motion is averaged within things, not across their outlines; see
+            `magfilter.smooth`. Against what compression makes of straight edges.
 
     Raises:
         OptionError: an argument is out of range, or the model paints frames and cannot be told more than
@@ -124,6 +127,7 @@ class Magnifier:
         fps: float | None = None,
         detrend: bool = False,
         max_shift: float | None = None,
+        smooth: float | None = None,
     ) -> None:
         if not (isinstance(alpha, (int, float, np.integer, np.floating)) and math.isfinite(alpha) and alpha >= 0):
             raise OptionError(f"alpha must be a number of 0 or more, got {alpha!r}; 1 leaves motion as it is")
@@ -133,10 +137,12 @@ class Magnifier:
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
         if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
             raise OptionError(f"max_shift must be more than 0 px, got {max_shift!r}")
+        if smooth is not None and not (math.isfinite(smooth) and smooth > 0):
+            raise OptionError(f"smooth must be more than 0 px, got {smooth!r}")
         if not (math.isfinite(cross_fade) and cross_fade >= 0):
             raise OptionError(f"cross_fade must be 0 (jump) or a number of seconds, got {cross_fade!r}")
         self.proxy = proxy
-        self.max_shift = max_shift
+        self.max_shift, self.smooth = max_shift, smooth
         self.reach = parse_reach(reanchor, self.policy)
         """px beyond which the reference is replaced; inf for as far as the network can follow."""
         self.part = MotionPart(
@@ -205,8 +211,9 @@ class Magnifier:
             raise OptionError(
                 f"model {name} takes one alpha for the whole picture, no mask, region or alpha map; {use}"
             )
-        if self.max_shift is not None or not self.part.whole:
-            raise OptionError(f"model {name} measures no motion, which band, notch, detrend and max_shift need; {use}")
+        if self.max_shift is not None or self.smooth is not None or not self.part.whole:
+            needs = "band, notch, detrend, max_shift and smooth"
+            raise OptionError(f"model {name} measures no motion, which {needs} need; {use}")
         if self.reach is not None or self.policy.kind == "mean":
             raise OptionError(f"model {name} measures no motion, which reanchor and reference mean need; {use}")
 
@@ -368,7 +375,10 @@ class Magnifier:
         guess = foreseen.against(reference) if foreseen else None
         whole = self.engine.run(reference, seen, alpha) if guess is None else guess
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
-        flow = self.flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
+        flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
+        if self.smooth is not None:
+            flow = smooth_flow(flow, guide_of(reference, stride // k, rows, cols), self.smooth, stride)
+        self.flow = flow
         # Here rather than in `render`, since filters need every frame, in order.
         part = None if self.part.whole else self.part(flow)
         left = self._carry.at(time)

@@ -53,7 +53,7 @@ class MagnifyOptions:
         band: (LOW, HIGH) Hz or "LOW:HIGH", the motion that is magnified; None for all.
         notch: such bands that are not magnified; also a single one.
         fps: the true frames a second, for band and notch; None for what the input says.
-        detrend, max_shift: see `magfilter.Magnifier`.
+        detrend, max_shift, smooth: see `magfilter.Magnifier`.
         compare: write the input beside the output ("side"), above it ("stack"), or the left half of the one and
             the right half of the other ("split"), labelled; None for the output alone.
         show_flow: draw the measured motion over the output, or the part of it that is magnified.
@@ -94,6 +94,7 @@ class MagnifyOptions:
     fps: float | None = None
     detrend: bool = False
     max_shift: float | None = None
+    smooth: float | None = None
     compare: str | None = None
     show_flow: bool = False
     start: float | None = None
@@ -196,7 +197,8 @@ class MagnifyOptions:
         parts += [f"reanchor={self.reanchor}"] if self.reanchor is not None else []
         parts += [f"band={low:g}:{high:g}" for low, high in parse_bands(self.band)]
         parts += [f"notch={low:g}:{high:g}" for low, high in parse_bands(self.notch)]
-        parts += [f"{key}={value:g}" for key in ("fps", "max_shift") if (value := getattr(self, key)) is not None]
+        numbers = ((key, getattr(self, key)) for key in ("fps", "max_shift", "smooth"))
+        parts += [f"{key}={value:g}" for key, value in numbers if value is not None]
         return " ".join([*parts, *(["detrend"] if self.detrend else [])])
 
     @property
@@ -211,6 +213,7 @@ class MagnifyOptions:
         object.__setattr__(self, "notch", notch)
         self._number("fps", "more than 0 frames a second", lambda x: x > 0, optional=True)
         self._number("max_shift", "more than 0 px", lambda x: x > 0, optional=True)
+        self._number("smooth", "more than 0 px", lambda x: x > 0, optional=True)
         velocity = ReferencePolicy.parse(self.reference).kind == "previous"
         part = MotionPart(band, notch, self.detrend, self.fps, velocity=velocity)
         if self.fps is not None and not part.timed:

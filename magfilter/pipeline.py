@@ -191,6 +191,7 @@ class Job:
             fps=options.fps,
             detrend=options.detrend,
             max_shift=options.max_shift,
+            smooth=options.smooth,
         )
         if options.show_flow:
             self.magnifier.watch()

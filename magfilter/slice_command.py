@@ -109,7 +109,7 @@ def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter) -> P
 
 
 def _magnifier(o: dict[str, Any]) -> Magnifier | None:
-    chosen = {name: o[name] for name in CHOOSING if o[name]}
+    chosen = {name: o[name] for name in CHOOSING if o[name] is not None and o[name] is not False and o[name] != ()}
     if o["alpha"] is None:
         if chosen:
             raise OptionError(

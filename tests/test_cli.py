@@ -397,14 +397,15 @@ def test_frequencies_from_the_command_line(run, clips, tmp_path):
     """Told by --info, done, and written into the file."""
     clips("in.mkv", codec="ffv1", frames=4)
     words = ["--band", "2:4", "--notch", "3:3.5", "--notch", "3.6:3.7", "--fps", 1000, "--detrend", "--max-shift", 5]
+    words += ["--smooth", 16]
     code, out, err = run("in.mkv", "--info", *words)
     assert (code, err) == (0, "")
     lines = ["only 2 to 4 Hz", "not 3 to 3.5 Hz", "not 3.6 to 3.7 Hz, at 1000 frames a second (--fps)",
-             "not the camera's", "shifted by 5 px at most"]  # fmt: skip
+             "not the camera's", "shifted by 5 px at most", "averaged over 16 px within things"]  # fmt: skip
     assert "\n".join(f"           {line}" for line in lines) in out
     assert run("in.mkv", "out.mkv", "-q", "-c:v", "ffv1", *words) == (0, "", "")
     with VideoReader(tmp_path / "out.mkv") as reader:
-        assert "band=2:4 notch=3:3.5 notch=3.6:3.7 fps=1000 max_shift=5 detrend" in str(reader.info.metadata)
+        assert "band=2:4 notch=3:3.5 notch=3.6:3.7 fps=1000 max_shift=5 smooth=16 detrend" in str(reader.info.metadata)
     assert "only 2 to 4 Hz, at 25 frames a second\n" in run("in.mkv", "--info", "--band", "2:4")[1] + "\n"
 
 

@@ -661,7 +661,7 @@ def test_the_limit_holds_for_what_is_added(fake):
     np.testing.assert_array_equal(out[8:-8, 16:-8], frame.planes[0][8:-8, 8:-16])  # 40 px, limited to 8
 
 
-@pytest.mark.parametrize("options", [{"band": (2, 4), "fps": 30}, {"detrend": True}, {"max_shift": 3}])
+@pytest.mark.parametrize("options", [{"band": (2, 4), "fps": 30}, {"detrend": True}, {"max_shift": 3}, {"smooth": 16}])
 def test_alpha_one_stays_the_identity(fake, options):
     engine = fake(constant(4, 0))
     magnifier = Magnifier(1, **options)
@@ -671,7 +671,7 @@ def test_alpha_one_stays_the_identity(fake, options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"band": (2, 4), "fps": 30}, {"notch": "2:4"}, {"detrend": True}, {"max_shift": 3}]
+    "options", [{"band": (2, 4), "fps": 30}, {"notch": "2:4"}, {"detrend": True}, {"max_shift": 3}, {"smooth": 16}]
 )
 def test_networks_that_paint_choose_no_motion(fake, options):
     fake(paint, "unet")
@@ -689,6 +689,7 @@ def test_networks_that_paint_choose_no_motion(fake, options):
         ({"band": "2:4", "fps": 30, "reference": "previous"}, "reference previous measures velocity"),
         ({"max_shift": 0}, "max_shift must be more than 0 px, got 0"),
         ({"max_shift": float("nan")}, "max_shift must be more than 0 px, got nan"),
+        ({"smooth": 0}, "smooth must be more than 0 px, got 0"),
     ],
 )
 def test_parts_of_the_motion_that_are_none(fake, options, text):

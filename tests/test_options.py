@@ -73,6 +73,8 @@ def test_defaults_are_valid_and_frozen():
         ("fps", 1000, "fps 1000 is for band and notch only; give --band LOW:HIGH"),
         ("max_shift", 0, "max_shift must be more than 0 px; got 0"),
         ("max_shift", -3, "max_shift must be more than 0 px; got -3"),
+        ("smooth", 0, "smooth must be more than 0 px; got 0"),
+        ("smooth", math.inf, "smooth must be more than 0 px"),
         ("alpha_end", -1, "alpha_end must be a number of 0 or more"),
         ("alpha_end", math.nan, "alpha_end"),
         ("alpha_keys", "1=2", "alpha_keys must be a list of keyframes such as '2.5=20', got '1=2'"),
@@ -137,9 +139,9 @@ def test_targets_are_normalised_and_named():
 
 
 def test_parts_of_the_motion_are_normalised_and_named():
-    options = MagnifyOptions(band="2:4", notch=("3:3.5", (8, 9)), fps=240, detrend=True, max_shift=5)
+    options = MagnifyOptions(band="2:4", notch=("3:3.5", (8, 9)), fps=240, detrend=True, max_shift=5, smooth=16)
     assert (options.band, options.notch, options.fps) == ((2.0, 4.0), ((3.0, 3.5), (8.0, 9.0)), 240.0)
-    assert options.choosing == "band=2:4 notch=3:3.5 notch=8:9 fps=240 max_shift=5 detrend"
+    assert options.choosing == "band=2:4 notch=3:3.5 notch=8:9 fps=240 max_shift=5 smooth=16 detrend"
     assert dataclasses.replace(options, alpha=3).notch == options.notch
     assert MagnifyOptions(notch=(8, 9)).notch == MagnifyOptions(notch="8:9").notch == ((8.0, 9.0),)
     assert MagnifyOptions().choosing == ""

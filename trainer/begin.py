@@ -30,7 +30,7 @@ QUIET = 0.1  # times the usual size: weights of alpha's code, most of whose plan
 CODE = 6 + ENCODING - 1  # the plane of alpha's code that rises slowest, all the way up to 32
 COARSE = 8.0  # times the difference of two frames, so that its gates can be told from it
 LIFT = 2.0  # over the zero of a ReLU: differences up to a quarter of full scale pass
-SHARP = 20.0  # of gates: how far apart alphas must be that pass and stop a large difference, against rounding in half precision
+SHARP = 20.0  # of gates: the higher, the sooner a gate is wide open, and the more half precision rounds
 GATES = ((1.5, 1.2), (3.0, 2.6), (7.0, 6.0))  # alpha, and what the gain rises by there
 BENDS = (0.22, 0.38)  # from mid-grey: where the logit of a brightness becomes steeper,
 SLOPES = (4.154, 2.051, 8.895)  # its slope in mid-grey, and by how much; least squares of the sigmoid over 0..1
@@ -47,9 +47,7 @@ def begin_linear(net: UNet, objective: Objective) -> None:
         ValueError: if the network is too narrow.
     """
     if net.width < NARROWEST:
-        raise ValueError(
-            f"Expected a width of {NARROWEST} or more to begin as the linear magnifier, got {net.width}."
-        )
+        raise ValueError(f"Expected a width of {NARROWEST} or more to begin as the linear magnifier, got {net.width}.")
     enter, last = net.enter, net.up[-1]
     passing = [3 * (1 + j) for j in range(len(GATES))]  # channels of the differences behind each gate; three colours
     bare = 3 * (1 + len(GATES))  # and of the gates themselves
@@ -117,7 +115,9 @@ def _settle(net: nn.Module, made: dict[nn.Module, int], batch: tuple[Tensor, Ten
     """Statistics of one large batch, layer after layer; the first channels of `made` pass as they are."""
 
     def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         keep = made.get(norm, 0)
         norm.running_mean.copy_(inputs[0].mean((0, 2, 3)))
         norm.running_var.copy_(inputs[0].var((0, 2, 3)))

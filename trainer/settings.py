@@ -51,7 +51,7 @@ class Settings:
     norm: str = "l1"  # or "charbonnier"
     occlusion_aware: bool = False  # Eq. 4 only where both frames see the point
     largest_alpha: float = 16.0  # alpha = 2^U(0, 4)
-    farthest: float = 0.0  # px; alpha is cut for what would be moved farther, in scenes and before a teacher (unet); 0: none
+    farthest: float = 0.0  # px; alpha is cut for what would be moved farther, in scenes or by a teacher (unet); 0: none
     nearest: float = 0.0  # px; where `farthest` begins, to grow over most of the run; 0: does not grow
     jitter: bool = True  # flips, rotation and colour jitter of the paper
 
