@@ -12,6 +12,7 @@ import click
 
 from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.memory import keep_freed_memory
+from magfilter.models import DEFAULT_MODEL
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import magnify_video
 
@@ -21,7 +22,7 @@ from magfilter.pipeline import magnify_video
 @click.argument("target")
 @click.option("--report", type=click.Path(path_type=Path), required=True, help="JSON: frames, seconds, stages.")
 @click.option("--alpha", default=10.0)
-@click.option("--model", default="warp")
+@click.option("--model", default=DEFAULT_MODEL)
 @click.option("--backend", default="auto")
 @click.option("--device", default="auto")
 @click.option("--threads", default=0)

@@ -305,6 +305,13 @@ def test_the_factor_is_cut_where_a_teacher_would_move_too_far():
     assert (net.alphas[-1][-2:] == 1).all(), "never below one"
 
 
+def test_scenes_are_not_moved_too_far_either():
+    objective = UNetObjective(settings("unet", flow_loss=0.0, farthest=3.0), painted(3), None, None)
+    flow = torch.zeros(4, 2, 8, 8)
+    flow[1:, 0] = torch.tensor([0.1, 0.5, 7.0]).view(3, 1, 1)
+    assert objective._largest(flow).tolist() == pytest.approx([16, 16, 6, 1])
+
+
 def test_without_colour_only_motion_counts():
     logs = {}
     for colour in (0.0, 10.0):

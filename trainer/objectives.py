@@ -18,8 +18,6 @@ from trainer.textures import LUMA
 
 __all__ = ["Pairs", "UNetObjective", "WarpObjective", "luma", "sample_alpha"]
 
-GROWN = 0.6  # share of the run after which motion goes as far as it ever will
-
 
 class Pairs(Protocol):
     """An endless source of real pairs."""
@@ -267,7 +265,7 @@ class UNetObjective(_Base):
             assert self.painted is not None
             scene = self.painted()
             painted = len(scene.frame)
-            alpha = sample_alpha(painted, self._largest(scene.flow, progress), scene.frame.device)
+            alpha = sample_alpha(painted, self._largest(scene.flow), scene.frame.device)
             with torch.no_grad():
                 target = self.painted.scenes.magnified(scene, alpha)
             shown.append((scene.reference, scene.frame, alpha))
@@ -275,7 +273,7 @@ class UNetObjective(_Base):
         if judged or fade > 0:
             reference, frame = self._unlabelled().unbind(1)
             if fade > 0:
-                alpha, taught = self._taught(reference, frame, progress)
+                alpha, taught = self._taught(reference, frame)
             else:
                 alpha = sample_alpha(len(frame), s.largest_alpha, frame.device)
             shown.append((reference, frame, alpha))
@@ -300,24 +298,22 @@ class UNetObjective(_Base):
         total = torch.stack(losses).sum()
         return total, {"loss": total.item(), **log}
 
-    def _largest(self, flow: Tensor, progress: float) -> Tensor:
-        """The largest factor for each flow, (B,): none moves farther than it is the turn of (`nearest`, `farthest`)."""
+    def _largest(self, flow: Tensor) -> Tensor:
+        """The largest factor for each flow, (B,): with it, next to nothing moves farther than `farthest`."""
         s = self.settings
         largest = torch.full((len(flow),), s.largest_alpha, device=flow.device)
         if s.farthest <= 0:
             return largest
-        nearest = s.nearest or s.farthest
-        far = nearest * (s.farthest / nearest) ** min(1.0, progress / GROWN)
         most = torch.quantile(flow.norm(dim=1).flatten(1), 0.95, dim=1)
-        return torch.minimum(largest, far / most.clamp_min(1e-6)).clamp_min(1)
+        return torch.minimum(largest, s.farthest / most.clamp_min(1e-6)).clamp_min(1)
 
     @torch.no_grad()
-    def _taught(self, reference: Tensor, frame: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def _taught(self, reference: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """Factors, and what the teacher makes with them."""
         assert self.teacher is not None
         with torch.autocast(frame.device.type, enabled=False):
             flow = self.teacher(luma(reference), luma(frame))
-            alpha = sample_alpha(len(frame), self._largest(flow, progress), frame.device)
+            alpha = sample_alpha(len(frame), self._largest(flow), frame.device)
             return alpha, magnified_by_warp(frame, flow, alpha)
 
     @torch.no_grad()

@@ -52,7 +52,6 @@ class Settings:
     occlusion_aware: bool = False  # Eq. 4 only where both frames see the point
     largest_alpha: float = 16.0  # alpha = 2^U(0, 4)
     farthest: float = 0.0  # px; alpha is cut for what would be moved farther, in scenes or by a teacher (unet); 0: none
-    nearest: float = 0.0  # px; where `farthest` begins, to grow over most of the run; 0: does not grow
     jitter: bool = True  # flips, rotation and colour jitter of the paper
 
     real_after: float = 0.0  # share of the run that scenes have for themselves
@@ -77,8 +76,6 @@ class Settings:
             raise ValueError(f"Expected largest_alpha of 1 or more, got {self.largest_alpha}.")
         if self.farthest < 0:
             raise ValueError(f"Expected farthest of 0 or more px, got {self.farthest}.")
-        if not 0 <= self.nearest <= self.farthest:
-            raise ValueError(f"Expected nearest in 0..farthest ({self.farthest} px), got {self.nearest}.")
         parts = (self.scenes, self.flow_loss, self.photometric if self.network == "warp" else 0.0)
         if max(parts) <= 0:
             raise ValueError("Expected at least one of the weights scenes, photometric and flow_loss above 0.")

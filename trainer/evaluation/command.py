@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from magfilter.models import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from .methods import Method
     from .report import Table
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 JUDGES = ("dis", "spynet")
-METHODS = ("copy", "warp-nearest", "warp-bilinear", "phase", "model:warp")
+METHODS = ("copy", "warp-nearest", "warp-bilinear", "phase", f"model:{DEFAULT_MODEL}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

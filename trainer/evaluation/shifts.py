@@ -20,7 +20,7 @@ import numpy as np
 
 from magfilter.backends import open_engine
 from magfilter.blocks import reduced
-from magfilter.models import find_model
+from magfilter.models import DEFAULT_MODEL, find_model
 
 from .pairs import photographs
 from .registration import luma
@@ -89,7 +89,9 @@ def shares(model: str | Path, photos: Sequence[np.ndarray], size: float, reduce:
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints a Markdown table, a row for each shift and model."""
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.shifts", description=__doc__)
-    parser.add_argument("models", nargs="*", default=["warp"], help="shipped models or ONNX files (default warp)")
+    parser.add_argument(
+        "models", nargs="*", default=[DEFAULT_MODEL], help=f"shipped models or ONNX files (default {DEFAULT_MODEL})"
+    )
     parser.add_argument("--shift", nargs="+", type=float, default=SHIFTS, metavar="PX")
     parser.add_argument("--reduce", type=int, default=1, help="blocks of so many pixels squared become one")
     parser.add_argument("--photos", type=int, default=16, help="how many of them at most")
