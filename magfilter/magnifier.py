@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from magfilter.backends import Engine, open_engine
 from magfilter.blocks import block_side
 from magfilter.displace import magnified_displacement
 from magfilter.errors import OptionError
-from magfilter.masks import as_factors, reduce_factors
+from magfilter.gains import AlphaMap, Gains
 from magfilter.media.colour import from_rgb_float, luma
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
@@ -29,7 +29,6 @@ from magfilter.temporal import MotionPart, parse_band, parse_bands
 __all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
 
 Array = NDArray[np.float32]
-AlphaMap = NDArray[Any] | Callable[[int], NDArray[Any]]
 
 DEFAULT_PROXY = 1.0  # megapixels; see Magnifier
 CROSS_FADE = 0.5  # seconds; see Magnifier
@@ -167,14 +166,8 @@ class Magnifier:
             self._refuse(alpha_map is not None)
         if alpha_keys:
             self.set_ramp(Ramp.parse(alpha_keys))
-        self._map: Callable[[int], NDArray[Any]] | Array | None = None
-        self._same = self.alpha == 1 and alpha_map is None  # the identity by definition, to the bit
-        if callable(alpha_map):
-            self._map = alpha_map
-        elif alpha_map is not None:
-            self._map = as_factors(np.asarray(alpha_map), "alpha_map")
-            self._map.flags.writeable = False
-            self._same = bool((self._map == 1).all())
+        self._gains = Gains(alpha_map)
+        self._same = self._gains.ones or (self.alpha == 1 and alpha_map is None)  # the identity by definition
         self._cuts = CutDetector() if shot_cuts and self.policy.kind != "frame" else None
         self._reference: Array | None = None  # as the network sees it, padded
         self._since: float | None = None
@@ -182,8 +175,6 @@ class Magnifier:
         self._carry = Carry(min(cross_fade, self.policy.seconds / 2) if self.policy.kind == "every" else cross_fade)
         self._mean = RunningMean(self.policy.seconds, self.engine.resample) if self.policy.kind == "mean" else None
         self._shape: tuple[int, int] | None = None
-        self._factors: NDArray[Any] | None = None  # the map that `_gain` was made of, in px of the picture
-        self._gain: Array | None = None  # the reference's, on the flow's grid
         self._count = 0  # frames pushed since the beginning or `reset`
         self.flow: Array | None = None
         """Flow of the last pushed frame, (2, h, w) in px of the full picture, or None where there is none."""
@@ -280,7 +271,7 @@ class Magnifier:
         """Forget the reference: the next frame becomes one."""
         self._reference = self._shape = self.flow = self._since = self._begun = None
         self._carry.drop()
-        self._factors = self._gain = None
+        self._gains.drop()
         self._count = 0
         if self._ahead:
             self._ahead.drop()
@@ -289,21 +280,12 @@ class Magnifier:
 
     def _check(self, frame: Frame) -> None:
         if self._shape is None:
-            if isinstance(self._map, np.ndarray):
-                self._check_map(self._map, frame)
+            self._gains.check(frame.height, frame.width)
             self._shape = (frame.height, frame.width)
         elif self._shape != (frame.height, frame.width):
             raise ValueError(
                 f"Expected frames of {self._shape[1]}x{self._shape[0]} like the reference, "
                 f"got {frame.width}x{frame.height}; call reset() before another video."
-            )
-
-    @staticmethod
-    def _check_map(factors: Array, frame: Frame) -> None:
-        if factors.shape != (frame.height, frame.width):
-            raise OptionError(
-                f"alpha_map is {factors.shape[1]}x{factors.shape[0]} and the frame {frame.width}x{frame.height}; "
-                "give one factor for every pixel"
             )
 
     @property
@@ -327,8 +309,7 @@ class Magnifier:
         reference = self._reference if self._reference is not None else self._ahead.first
         if self.policy.kind == "previous":
             reference = self._ahead.last
-        gain = self._gain
-        if gain is not None and (gain == 1).all() and not self._watched:
+        if self._gains.idle and not self._watched:
             reference = None  # where nothing is magnified, nothing is measured
         self._ahead.look(frame, light, image, reference)
 
@@ -354,7 +335,7 @@ class Magnifier:
         number, self._count = self._count, self._count + 1
         time = self._time(frame, number)
         alpha = self._alpha(frame, time)
-        reference, gain = self._reference, self._gain
+        reference, gain, idle = self._reference, self._gains.now, self._gains.idle
         paints = self.engine.model.descriptor.output == "frame"
         due = self.policy.due(frame.time, self._since)
         if reference is None or cut or (due and (paints or not self._carry.seconds)):
@@ -365,7 +346,7 @@ class Magnifier:
             return Measured(frame, alpha=alpha)
         if self.policy.kind == "previous":
             self._take(seen, frame, number)
-        if gain is not None and (gain == 1).all() and not self._watched:  # a mask that is empty just now
+        if idle and not self._watched:  # a mask that is empty just now
             if due:
                 self._take(seen, frame, number)
             return Measured(frame, alpha=alpha)
@@ -436,13 +417,7 @@ class Magnifier:
 
     def _take(self, seen: Array, frame: Frame, number: int) -> None:
         """Make frame `number` the reference, and its alpha map the one in force."""
-        if self._map is not None:
-            given = self._map(number) if callable(self._map) else self._map
-            # An array that may have been written to since may be another map.
-            if given is not self._factors or given.flags.writeable:
-                factors = as_factors(np.asarray(given), "alpha_map")
-                self._check_map(factors, frame)
-                self._factors, self._gain = given, reduce_factors(factors, self._stride(frame))
+        self._gains.take(number, frame.height, frame.width, self._stride(frame))
         self.part.restart(at_rest=True)
         self._reference, self._since = seen, frame.time
         self.references += 1
