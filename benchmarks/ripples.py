@@ -1,6 +1,6 @@
 """How straight a magnified rod stays after compression, with and without `--smooth`.
 
-    python -m benchmarks.ripples
+    python -m benchmarks.ripples --picture docs/results/ripples.png
 
 A thin rod, clamped at its foot, swings before a still wall: its outline and where each of its rows is are formulas.
 The clip goes through x264, which draws neighbouring blocks of it at slightly different places, and is magnified. In
@@ -21,11 +21,13 @@ import numpy as np
 
 from benchmarks.markdown import table
 from magfilter import Magnifier
+from magfilter.media.png import write_png
 from magfilter.models import DEFAULT_MODEL
 
 HEIGHT, WIDTH = 320, 192  # px
 RATE, HERTZ = 30, 2.0
 FRAMES = 24
+PICTURED = 11  # bent the other way, nearly as far as it goes
 ROD = 5.0  # px wide
 TIP = 0.6  # px, amplitude
 WALL, DARK = 200.0, 110.0  # code values
@@ -87,12 +89,24 @@ def straightness(frames: Sequence[np.ndarray], alpha: float, model: str, smooth:
     return float(np.median(gains)), float(np.median(ripples))
 
 
+def picture(frames: Sequence[np.ndarray], alpha: float, model: str, reaches: Sequence[float]) -> np.ndarray:
+    """A frame and what is shown of it with each `smooth`, side by side, two pixels for each of theirs."""
+    shown = [frames[PICTURED]]
+    for reach in reaches:
+        magnifier = Magnifier(alpha, model=model, smooth=reach or None, shot_cuts=False)
+        shown.append([magnifier.push(frame) for frame in frames[: PICTURED + 1]][-1])
+    middle = slice(WIDTH // 2 - 48, WIDTH // 2 + 48)
+    side_by_side: np.ndarray = np.concatenate([frame[:, middle] for frame in shown], 1)
+    return side_by_side.repeat(2, 0).repeat(2, 1)
+
+
 @click.command(help=__doc__)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option("--alpha", default=10.0, show_default=True)
-@click.option("--crf", "crfs", multiple=True, type=int, default=(0, 18, 23, 28), show_default=True)
+@click.option("--crf", "crfs", multiple=True, type=int, default=(0, 18, 23, 26), show_default=True)
 @click.option("--smooth", "reaches", multiple=True, type=float, default=(0, 8, 16, 32), show_default=True)
-def main(model: str, alpha: float, crfs: tuple[int, ...], reaches: tuple[float, ...]) -> None:
+@click.option("--picture", "target", type=click.Path(), help="Write a PNG: a frame at the last crf, and it magnified.")
+def main(model: str, alpha: float, crfs: tuple[int, ...], reaches: tuple[float, ...], target: str | None) -> None:
     rows = []
     heads = [f"{reach:g} px" if reach else "without" for reach in reaches]
     with tempfile.TemporaryDirectory() as folder:
@@ -104,6 +118,8 @@ def main(model: str, alpha: float, crfs: tuple[int, ...], reaches: tuple[float, 
                 row |= {f"{what}, {head}": pair[n] for head, pair in zip(heads, found, strict=True)}
             rows.append(row)
     print(table(rows))
+    if target:
+        write_png(target, picture(frames, alpha, model, reaches), "", overwrite=True)
 
 
 if __name__ == "__main__":
