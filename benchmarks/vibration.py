@@ -81,14 +81,14 @@ def vibrating(amplitude: float, hertz: float, seconds: float, noisy: bool) -> li
     return frames
 
 
-def write(path: Path, frames: Sequence[np.ndarray], x264: bool) -> str:
-    """A clip of frames: FFV1, or x264 crf 18 as magfilter writes it."""
+def write(path: Path, frames: Sequence[np.ndarray], crf: int | None = None) -> str:
+    """A clip of frames (H, W) uint8: FFV1, or x264 with this crf."""
     with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264" if x264 else "ffv1", rate=RATE)
-        video.height, video.width = SIZE
-        video.pix_fmt = "yuv420p" if x264 else "gray"
-        if x264:
-            video.codec_context.options = {"crf": "18"}
+        video = out.add_stream("ffv1" if crf is None else "libx264", rate=RATE)
+        video.height, video.width = frames[0].shape
+        video.pix_fmt = "gray" if crf is None else "yuv420p"
+        if crf is not None:
+            video.codec_context.options = {"crf": str(crf)}
         for number, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, "gray").reformat(format=video.pix_fmt)
             frame.pts = number
@@ -97,10 +97,10 @@ def write(path: Path, frames: Sequence[np.ndarray], x264: bool) -> str:
     return str(path)
 
 
-def decoded(path: str) -> np.ndarray:
-    """(n, H, W) uint8, the brightness."""
+def decoded(path: str, form: str = "gray") -> np.ndarray:
+    """(n, H, W) uint8, the brightness; (n, H, W, 3) as "rgb24"."""
     with av.open(path) as clip:
-        return np.stack([frame.reformat(format="gray").to_ndarray() for frame in clip.decode(video=0)])
+        return np.stack([frame.to_ndarray(format=form) for frame in clip.decode(video=0)])
 
 
 def pyidi_works(python: str) -> str:
@@ -158,7 +158,7 @@ def main(
             for amplitude in amplitudes:
                 for hertz in rates:
                     frames = vibrating(amplitude, hertz, seconds, kind != "lossless")
-                    path = write(here / "clip.mkv", frames, "x264" in kind)
+                    path = write(here / "clip.mkv", frames, 18 if "x264" in kind else None)
                     ours = errors(measure_motion(path, roi=ROI, threads=threads)[0].displacement, amplitude, hertz)
                     theirs = None if missing else errors(pyidi_track(python, path, here), amplitude, hertz)
                     rows.append({"clip": kind, "px": amplitude, "Hz": hertz, "ours": ours, "pyidi": theirs})

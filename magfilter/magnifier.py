@@ -23,7 +23,7 @@ from magfilter.models import DEFAULT_MODEL
 from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
 from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
-from magfilter.smooth import guide_of, smooth_flow
+from magfilter.smooth import Smoother
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
@@ -142,6 +142,7 @@ class Magnifier:
             raise OptionError(f"cross_fade must be 0 (jump) or a number of seconds, got {cross_fade!r}")
         self.proxy = proxy
         self.max_shift, self.smooth = max_shift, smooth
+        self._smoother = None if smooth is None else Smoother(smooth)
         self.reach = parse_reach(reanchor, self.policy)
         """px beyond which the reference is replaced; inf for as far as the network can follow."""
         self.part = MotionPart(
@@ -357,8 +358,8 @@ class Magnifier:
         whole = self.engine.run(reference, seen, alpha) if guess is None else guess
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
-        if self.smooth is not None:
-            flow = smooth_flow(flow, guide_of(reference, stride // k, rows, cols), self.smooth, stride)
+        if self._smoother:
+            flow = self._smoother(flow, reference, stride // k, stride)
         self.flow = flow
         # Here rather than in `render`, since filters need every frame, in order.
         part = None if self.part.whole else self.part(flow)

@@ -14,7 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["guide_of", "smooth_flow"]
+from magfilter.blocks import reduced
+
+__all__ = ["Smoother", "smooth_flow"]
 
 Array = NDArray[np.float32]
 
@@ -26,14 +28,25 @@ UNSEEN = 0.3  # weight of a point without any slope, against one with
 PASSES = 2  # each along rows and columns; one alone shows stripes
 
 
-def guide_of(image: Array, stride: int, rows: int, cols: int) -> Array:
-    """Brightness on the flow's grid: means of stride × stride blocks of the network's image (1, H, W), (rows, cols)."""
-    _, height, width = image.shape
-    h, w = height // stride, width // stride
-    blocks = image[0, : h * stride, : w * stride].reshape(h, stride, w, stride)
-    total = sum(blocks[:, y, :, x] for y in range(stride) for x in range(stride))
-    mean: Array = np.asarray(total, np.float32)[:rows, :cols] / np.float32(stride * stride)
-    return mean
+class Smoother:
+    """Averages flows over `reach` px, a positive number, within what their references show."""
+
+    def __init__(self, reach: float) -> None:
+        self.reach = reach
+        self._reference: Array | None = None
+        self._guide: Array = np.empty((0, 0), np.float32)
+
+    def __call__(self, flow: Array, reference: Array, side: int, stride: float) -> Array:
+        """The flow, averaged.
+
+        Args:
+            flow: (2, h, w) px of the picture.
+            reference: the network's image (1, H, W), 0..1; the same array is taken to hold what it held.
+            side: its px per point of the flow; stride: the picture's.
+        """
+        if reference is not self._reference:
+            self._reference, self._guide = reference, reduced(reference, side)[0]
+        return smooth_flow(flow, self._guide[: flow.shape[1], : flow.shape[2]], self.reach, stride)
 
 
 def smooth_flow(flow: Array, guide: Array, reach: float, stride: float) -> Array:

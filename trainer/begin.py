@@ -22,7 +22,7 @@ from magfilter.networks.unet import ENCODING, UNet, encode_alpha
 if TYPE_CHECKING:
     from trainer.loop import Objective
 
-__all__ = ["GATES", "begin_linear"]
+__all__ = ["begin_linear"]
 
 BATCHES = 8  # that statistics are settled on
 NARROWEST = 16  # channels that begin as told below
