@@ -78,6 +78,8 @@ with Team.gather("cpu") as team:
         run(linear(), linear(), Toy(), Plan(steps=9, **PLAN), out / ("run" if team.leads else "unseen"), METADATA, team)
     except ValueError as error:
         (out / f"{team.rank}-unseen.txt").write_text(str(error))
+names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+(out / f"{team.rank}-threads.txt").write_text(" ".join(names))
 """
 
 
@@ -179,3 +181,13 @@ def test_a_step_that_is_not_finite_for_one_is_left_out_by_both(pair):
     one, two = (torch.load(pair / f"{rank}-spoilt.pt") for rank in range(2))
     assert torch.isfinite(one).all()
     assert torch.equal(one, two)
+
+
+def test_nothing_of_a_team_that_has_parted_still_runs(pair):
+    """Threads of the group that outlive Python's end abort the process, now and then."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("the threads of a process are read from /proc")
+    for rank in range(2):
+        names = (pair / f"{rank}-threads.txt").read_text()
+        assert "python" in names
+        assert "gloo" not in names

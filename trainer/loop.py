@@ -15,6 +15,8 @@ stopped (with `minutes` the learning rate follows the clock, which does not repe
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import math
 import os
@@ -128,10 +130,15 @@ class Team:
         if size == 1:
             yield Team(device=where)
             return
+        # What this imports keeps the group that is there at that time, whoever destroys it, and DistributedDataParallel
+        # imports it. A group that outlives the interpreter's end aborts the process: its threads then ask for Python.
+        importlib.import_module("torch._dynamo")
+
         dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
         try:
             yield Team(dist.get_rank(), size, where)
         finally:
+            gc.collect()  # wrapped networks hold the group too, in circles
             dist.destroy_process_group()
 
     def all(self, fine: bool) -> bool:
