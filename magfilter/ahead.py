@@ -7,7 +7,8 @@ only if that is the one in force when the frame's turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from magfilter.media.frame import Frame
 
-__all__ = ["Ahead", "Seen"]
+__all__ = ["Ahead", "Seen", "looking_ahead"]
 
 Array = NDArray[np.float32]
 
@@ -90,3 +91,14 @@ class Ahead:
                 seen.motion.cancel()
         self._seen.clear()
         self.first = self.last = None
+
+
+def looking_ahead(frames: Iterable[Frame], look: Callable[[Frame], None], count: int) -> Iterator[Frame]:
+    """The same frames in the same order; when one is handed on, `count` have been looked at, or all there are."""
+    waiting: deque[Frame] = deque()
+    for frame in frames:
+        look(frame)
+        waiting.append(frame)
+        if len(waiting) >= count:
+            yield waiting.popleft()
+    yield from waiting

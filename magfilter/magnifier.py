@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.ahead import Ahead
+from magfilter.ahead import Ahead, looking_ahead
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, open_engine
 from magfilter.blocks import block_side
@@ -24,6 +24,7 @@ from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
 from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
 from magfilter.smooth import Smoother
+from magfilter.stages import LARGE
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
@@ -82,8 +83,8 @@ class Magnifier:
         proxy: motion is measured on a copy of at most this many megapixels, at a half, a third, … of the
             resolution; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
-        at_once: frames that `foresee` may have measured at the same time; the network's threads are shared out
-            among them. Engines that run one at a time do not look at it.
+        at_once: frames that `stream` and `foresee` may have measured at the same time; the network's threads are shared
+            out among them. Engines that run one at a time do not look at it.
         band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
             it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
         notch: one such band, or several, whose motion is not magnified.
@@ -252,6 +253,38 @@ class Magnifier:
             return self.render(self.measure(Frame.from_rgb(frame))).to_rgb()
         return self.render(self.measure(frame))
 
+    @overload
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]: ...
+    @overload
+    def stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]: ...
+    def stream(self, frames: Iterable[Any]) -> Iterator[Any]:
+        """A sequence of frames, each magnified as by `push`, but sooner: up to `at_once` are measured side by side.
+
+        Args:
+            frames: as for `push`. So many of them are asked for before the first result comes; an array must not be
+                written to before its own has come.
+
+        Yields:
+            One for each, in order; `flow` is then that frame's.
+
+        Raises:
+            ValueError, OptionError: as `push`.
+        """
+        given: list[bool] = []  # whether arrays came
+
+        def as_frames() -> Iterator[Frame]:
+            for item in frames:
+                given[:] = [not isinstance(item, Frame)]
+                yield item if isinstance(item, Frame) else Frame.from_rgb(item)
+
+        try:
+            for frame in looking_ahead(as_frames(), self.foresee, self.engine.at_once):
+                shown = self.push(frame)
+                yield shown.to_rgb() if given[0] else shown
+        finally:
+            if self._ahead:  # whoever stops here does not want the others
+                self._ahead.drop()
+
     def set_reference(self, frame: Frame | NDArray[Any]) -> None:
         """Make this frame the reference of those that follow, without counting it as one of them.
 
@@ -300,7 +333,10 @@ class Magnifier:
 
         Each frame once, in the order in which they will be given to `measure`, by one thread, which need not
         be the one that measures. Changes what comes out in nothing; what is wrong with the frame, `measure` says.
+        Large frames wait for their turn: memory counts there, and moving their pixels takes longer.
         """
+        if sum(plane.nbytes for plane in frame.planes) > LARGE:
+            return
         if not self.foresees or (self._shape or (frame.height, frame.width)) != (frame.height, frame.width):
             return
         assert self._ahead is not None

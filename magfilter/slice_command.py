@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any, NoReturn
 
 import click
@@ -22,7 +24,7 @@ from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.models import DEFAULT_MODEL
-from magfilter.pipeline import Progress
+from magfilter.pipeline import Progress, thread_budget
 from magfilter.progress import ProgressPrinter
 from magfilter.slices import Picture, Sampler, enlarged, sheet
 from magfilter.stages import patiently
@@ -116,7 +118,8 @@ def _magnifier(o: dict[str, Any]) -> Magnifier | None:
                 f"{next(iter(chosen))} says what is magnified, and nothing is; add --alpha, or leave it out"
             )
         return None
-    return Magnifier(o["alpha"], model=o["model"], threads=o["threads"], **chosen)
+    _, network, _, at_once = thread_budget(o["threads"])
+    return Magnifier(o["alpha"], model=o["model"], threads=network, at_once=at_once, **chosen)
 
 
 class Cut:
@@ -152,15 +155,16 @@ class Cut:
         if magnifier is not None:
             magnifier.part.fit(reader.info.rate, reader.name)
         expected = min((n for n in (self._frames, reader.expected_frames) if n), default=None)
-        for item in reader:
-            if not isinstance(item, Frame):
-                continue
-            plain.append(self._sample(item))
+
+        def frames() -> Iterator[Frame]:
+            for item in islice((item for item in reader if isinstance(item, Frame)), self._frames):
+                plain.append(self._sample(item))
+                yield item
+
+        for number, item in enumerate(magnifier.stream(frames()) if magnifier is not None else frames(), 1):
             if magnifier is not None:
-                magnified.append(self._sample(magnifier.push(item)))
-            printer.update(Progress(len(plain), expected, time.perf_counter() - began, item.time))
-            if len(plain) == self._frames:
-                break
+                magnified.append(self._sample(item))
+            printer.update(Progress(number, expected, time.perf_counter() - began, item.time))
         printer.warn(reader.warnings)
         return np.stack(plain, 1), np.stack(magnified, 1) if magnified else None
 

@@ -65,6 +65,56 @@ def test_what_comes_out_is_the_same_to_the_bit(options):
     assert any((a.planes[0] != frame.planes[0]).any() for a, frame in zip(plain, frames, strict=True))
 
 
+@pytest.mark.parametrize("options", [{}, {"reference": "previous"}, {"reference": "mean:1"}], ids=str)
+def test_a_stream_is_what_one_push_after_the_other_gives(options):
+    frames = film(8, lambda t: (6 * t, 2 * t), seeds=(1, 2))
+    plain, _ = magnified(frames, 0, **options)
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu", **options)
+    flows = []
+    for a, b in zip(plain, magnifier.stream(frames), strict=True):
+        np.testing.assert_array_equal(a.planes[0], b.planes[0])
+        flows.append(magnifier.flow)
+    assert [flow is None for flow in flows] == [n % 8 == 0 for n in range(16)], "each frame's own, none at a cut"
+
+
+def test_a_stream_of_arrays_gives_arrays_and_asks_for_two_at_a_time():
+    arrays = [frame.to_rgb() for frame in film(5, lambda t: (6 * t, 0))]
+    asked = []
+
+    def source():
+        for array in arrays:
+            asked.append(len(asked))
+            yield array
+
+    one, other = (Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu") for _ in range(2))
+    for n, found in enumerate(other.stream(source())):
+        np.testing.assert_array_equal(found, one.push(arrays[n]))
+        assert len(asked) == min(n + 2, 5)
+    assert n == 4
+    assert list(other.stream([])) == []
+
+
+def test_who_leaves_a_stream_may_go_on():
+    frames = film(6, lambda t: (6 * t, 0))
+    plain, _ = magnified(frames, 0)
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
+    shown = magnifier.stream(frames)
+    assert next(shown) is frames[0]
+    next(shown)
+    shown.close()
+    assert not magnifier._ahead._seen, "what was looked at ahead is forgotten"
+    np.testing.assert_array_equal(magnifier.push(frames[2]).planes[0], plain[2].planes[0])
+
+
+def test_large_frames_wait_for_their_turn(monkeypatch):
+    frames = film(3, lambda t: (6 * t, 0))
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
+    monkeypatch.setattr("magfilter.magnifier.LARGE", frames[0].planes[0].nbytes - 1)
+    magnifier.foresee(frames[0])
+    assert not magnifier._ahead._seen
+    assert [frame.pts for frame in magnifier.stream(frames)] == [0, 1, 2]
+
+
 def test_a_guess_that_holds_is_not_measured_again(monkeypatch):
     frames = film(6, lambda t: (t, 0))
     magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
