@@ -18,8 +18,9 @@ from torch import Tensor
 
 __all__ = ["compressed", "through_x264"]
 
-CRF = (14, 30)  # from next to nothing lost to plainly visible blocks
+CRF = (6, 24)  # from nothing visible lost to the codec's default; beyond, next to no small motion is left to learn from
 BETWEEN = 4  # frames on the way from one to the other, at most
+BEYOND = 2  # frames after the pair: x264 saves on what nothing else is predicted from
 STEP = 1.0  # px, of motion that fading from one frame into the other still shows
 
 
@@ -55,11 +56,11 @@ def compressed(
     """A share of the pairs as x264 would hand them on, at a rate factor drawn for each.
 
     Args:
-        reference, frame: (B, 1, H, W) luma in 0..1, sides even; a pair is the first and the last frame of its stream.
+        reference, frame: (B, 1, H, W) luma in 0..1, sides even; a pair is the first and a later frame of its stream.
         share: of the pairs, 0 to 1; the others stay as they are.
         g: draws which, how many frames lie between, and how they are encoded.
         fastest: (B,) px, the largest motion of each pair where it is known. Slow pairs then get frames
-            on the way, faded from one to the other: the last is predicted from what has already lost something.
+            on the way, faded from one to the other: the later is predicted from what has already lost something.
 
     Returns:
         (reference, frame), new tensors on the same device.
@@ -73,13 +74,15 @@ def compressed(
         slow = fastest is not None and float(fastest[k]) <= STEP
         steps = 1 + (round(between * BETWEEN) if slow else 0)
         ends = pairs[k, :, 0].float().cpu()
-        way = [torch.lerp(ends[0], ends[1], n / steps) for n in range(steps + 1)]
+        there = [n / steps for n in range(steps + 1)]
+        back = [1 - (n + 1) / BEYOND / 2 if slow else 1.0 for n in range(BEYOND)]
+        way = [torch.lerp(ends[0], ends[1], amount) for amount in there + back]
         coded = through_x264(
             [(image * 255).round().clamp(0, 255).byte().numpy() for image in way],
             CRF[0] + rate * (CRF[1] - CRF[0]),
             "medium" if preset < 0.5 else "veryfast",
         )
-        return torch.from_numpy(np.stack([coded[0], coded[-1]]))[:, None]
+        return torch.from_numpy(np.stack([coded[0], coded[steps]]))[:, None]
 
     if which:
         pairs = pairs.clone()
