@@ -14,7 +14,6 @@ from magfilter.ahead import Ahead, looking_ahead
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, open_engine
 from magfilter.blocks import block_side
-from magfilter.displace import magnified_displacement
 from magfilter.errors import OptionError
 from magfilter.gains import AlphaMap, Gains
 from magfilter.media.colour import from_rgb_float, luma
@@ -23,6 +22,7 @@ from magfilter.models import DEFAULT_MODEL
 from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
 from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
+from magfilter.render import PlaneRenderer
 from magfilter.smooth import Smoother
 from magfilter.stages import LARGE
 from magfilter.temporal import MotionPart, parse_band, parse_bands
@@ -158,6 +158,7 @@ class Magnifier:
         if self.policy.kind == "mean":  # it changes with every frame, so that none can be measured ahead
             at_once = 1
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
+        self._renderer = PlaneRenderer(self.engine)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
         runs = self.engine.at_once
         self._ahead = Ahead(lambda one, two: run(one, two, factor), runs) if runs > 1 else None
@@ -442,15 +443,8 @@ class Magnifier:
         factor = gain if gain is not None else self.alpha if alpha is None else alpha
         if flow is None or np.all(np.asarray(factor) == 1):
             return frame
-        stride = self._stride(frame)
-        if self.engine.renderer is not None:
-            return self.engine.renderer.render(frame, flow, factor, stride, part, self.max_shift)
-        field = magnified_displacement(flow, factor, stride, part, self.max_shift)
-        if not field.any():
-            return frame
-        # The grid may reach beyond an odd picture's edge; the planes are resampled as if they did too.
-        moved = tuple(self._move(plane, field, stride, frame) for plane in frame.planes)
-        return frame.replace(planes=moved)
+        renderer = self.engine.renderer or self._renderer
+        return renderer.render(frame, flow, factor, self._stride(frame), part, self.max_shift)
 
     def _take(self, seen: Array, frame: Frame, number: int) -> None:
         """Make frame `number` the reference, and its alpha map the one in force."""
@@ -471,12 +465,3 @@ class Magnifier:
     def _stride(self, frame: Frame) -> int:
         """Px of the full picture per point of the flow."""
         return self.engine.model.descriptor.output_stride * self._side(frame)
-
-    def _move(self, plane: NDArray[Any], field: Array, stride: int, frame: Frame) -> NDArray[Any]:
-        step_x, step_y = frame.step(plane)
-        need = (field.shape[1] * stride // step_y, field.shape[2] * stride // step_x)
-        lack = (max(0, need[0] - plane.shape[0]), max(0, need[1] - plane.shape[1]))
-        whole = np.pad(plane, ((0, lack[0]), (0, lack[1])), mode="edge") if any(lack) else plane
-        peak = frame.layout.peak
-        moved = self.engine.resample(whole, field, (float(step_x), float(step_y)), peak)
-        return np.ascontiguousarray(moved[: plane.shape[0], : plane.shape[1]])
