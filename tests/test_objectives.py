@@ -162,42 +162,6 @@ def test_photometric_is_least_at_the_motion_of_the_clip():
     assert log["hidden"] > 0.9, "what goes on instead of returning does"
 
 
-class Watching(Constant):
-    """Remembers what it was shown."""
-
-    def pyramid(self, reference, frame):
-        self.seen = (reference, frame)
-        return super().pyramid(reference, frame)
-
-
-def test_compressed_clips_are_shown_and_the_clips_as_they_came_judge(monkeypatch):
-    """What its flow is held against does not depend on the codec: the loss is that without it."""
-    losses = []
-    for share in (0.0, 1.0):
-        bank, net = Bank(), Watching(2.0, -1.0, both_ways=True)
-        bank.g = torch.Generator().manual_seed(1)
-        loss, _ = WarpObjective(settings("warp", coded=share, **ONLY_CLIPS), None, bank, None, None)(net, 0.5)
-        losses.append(loss.item())
-        one, two = net.seen
-        clip = Bank()(len(one) // 2, SIZE)
-        assert torch.equal(one, torch.cat(clip)) == (share == 0)
-        assert torch.equal(one, two.roll(len(clip[0]), 0)), "both ways round"
-    assert losses[0] == losses[1]
-
-
-def test_compressed_scenes_keep_their_flow():
-    scenes = painted(1, batch=8)
-    objective = WarpObjective(settings("warp", coded=1.0, **ONLY_SCENES), scenes, None, None, None)
-    plain = WarpObjective(settings("warp", **ONLY_SCENES), painted(1, batch=8), None, None, None)
-    net = Watching(1.0, 0.0)
-    _, log = objective(net, 0.5)
-    coded = net.seen
-    _, expected = plain(net, 0.5)
-    assert log == expected, "a network that does not look is as wrong as before"
-    assert not torch.equal(coded[0], net.seen[0])
-    assert float((coded[0] - net.seen[0]).abs().mean()) < 0.05
-
-
 def test_the_flow_loss_leads_warp_to_more_motion_and_leaves_the_flow_network_alone():
     pairs, moves = translated(2, SIZE, move=(0.6, -0.4))
     flow = Translation()

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from magfilter.networks.warp import WarpNet
 from trainer.clips import ClipBank
-from trainer.codec import compressed
 from trainer.losses import edge_aware_smoothness, gain_error, imitation, occluded, photometric, relative_flow_error
 from trainer.magnification import flow_loss, magnified_by_warp
 from trainer.scenes import PaintedScenes
@@ -182,9 +181,6 @@ class WarpObjective(_Base):
         assert self.painted is not None
         scene = self.painted()
         reference, frame, flow = self.painted.scenes.augment(scene)
-        if self.settings.coded > 0:
-            fastest = flow.norm(dim=1).amax((1, 2))
-            reference, frame = compressed(reference, frame, self.settings.coded, self.painted.scenes.g, fastest)
         flows, apart = self._pyramid(net, reference, frame, teacher)
         loss = relative_flow_error(flows, flow, scene.speed, self.settings.moving)
         log = {"scenes": loss.item()}
@@ -208,18 +204,11 @@ class WarpObjective(_Base):
         return loss, log
 
     def _on_clips(self, net: nn.Module, teacher: float) -> tuple[Tensor, dict[str, float]]:
-        """Photometric consistency both ways round, at the two finest scales.
-
-        What the network sees may be compressed once more; what its flow is held against is the clip as it came.
-        """
+        """Photometric consistency both ways round, at the two finest scales."""
         assert self.bank is not None
         reference, frame = self.bank(self.settings.photometric_batch, self.settings.size)
         one, two = torch.cat([reference, frame]), torch.cat([frame, reference])
-        seen = (one, two)
-        if self.settings.coded > 0:
-            first, last = compressed(reference, frame, self.settings.coded, self.bank.g)
-            seen = (torch.cat([first, last]), torch.cat([last, first]))
-        flows, apart = self._pyramid(net, *seen, teacher)
+        flows, apart = self._pyramid(net, one, two, teacher)
         half = F.avg_pool2d(one, 2), F.avg_pool2d(two, 2)
         hidden = occluded(flows[-1] / 2, flows[-1].roll(len(reference), 0) / 2)  # on the half-resolution grid
         full = F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=False)

@@ -29,8 +29,6 @@ class Settings:
     gain: float = 0.0  # weight, within scenes, of `gain_error` (warp)
     moving: float = 0.6  # the vote of the points that move, see `relative_flow_error` (warp)
 
-    coded: float = 0.0  # share of all pairs, painted or real, that the network sees as x264 hands them on (warp)
-
     # a `warp` as a teacher: its choices are imitated by `warp`, what it renders of real pairs by `unet`
     teacher: float = 1.0  # weight, where one is given
     left_alone: float = 0.5  # share of the run after which it has nothing more to say; it fades till then
@@ -72,11 +70,8 @@ class Settings:
             raise ValueError(f"Expected norm l1 or charbonnier, got {self.norm!r}.")
         if self.wires < 0 or not 0 < self.moving < 1:
             raise ValueError(f"Expected wires of 0 or more and moving in 0..1, got {self.wires} and {self.moving}.")
-        for name in ("scenes_share", "coded"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Expected {name} in 0..1, got {getattr(self, name)}.")
-        if self.coded and self.network != "warp":
-            raise ValueError("Expected coded with warp; unet trains on colour, which is not compressed here.")
+        if not 0 <= self.scenes_share <= 1:
+            raise ValueError(f"Expected scenes_share in 0..1, got {self.scenes_share}.")
         if self.largest_alpha < 1:
             raise ValueError(f"Expected largest_alpha of 1 or more, got {self.largest_alpha}.")
         if self.farthest < 0:
