@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from magfilter.ahead import Ahead, looking_ahead
 from magfilter.anchor import Carry, RunningMean, outgrown
-from magfilter.backends import Engine, open_engine
+from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
 from magfilter.errors import OptionError
 from magfilter.gains import AlphaMap, Gains
@@ -158,7 +158,7 @@ class Magnifier:
         if self.policy.kind == "mean":  # it changes with every frame, so that none can be measured ahead
             at_once = 1
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
-        self._renderer = PlaneRenderer(self.engine)
+        self._renderer: Renderer = PlaneRenderer(self.engine)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
         runs = self.engine.at_once
         self._ahead = Ahead(lambda one, two: run(one, two, factor), runs) if runs > 1 else None
@@ -271,17 +271,18 @@ class Magnifier:
         Raises:
             ValueError, OptionError: as `push`.
         """
-        given: list[bool] = []  # whether arrays came
+        arrays = False
 
         def as_frames() -> Iterator[Frame]:
+            nonlocal arrays
             for item in frames:
-                given[:] = [not isinstance(item, Frame)]
-                yield item if isinstance(item, Frame) else Frame.from_rgb(item)
+                arrays = not isinstance(item, Frame)
+                yield Frame.from_rgb(item) if arrays else item
 
         try:
             for frame in looking_ahead(as_frames(), self.foresee, self.engine.at_once):
                 shown = self.push(frame)
-                yield shown.to_rgb() if given[0] else shown
+                yield shown.to_rgb() if arrays else shown
         finally:
             if self._ahead:  # whoever stops here does not want the others
                 self._ahead.drop()

@@ -27,7 +27,13 @@ class PlaneRenderer:
         self._engine = engine
 
     def render(
-        self, frame: Frame, flow: Array, factor: float | Array, stride: int, part: Array | None, limit: float | None
+        self,
+        frame: Frame,
+        flow: Array,
+        factor: float | Array,
+        stride: int,
+        part: Array | None = None,
+        limit: float | None = None,
     ) -> Frame:
         """The frame with its motion magnified; the very frame where nothing is to be moved.
 

@@ -30,7 +30,7 @@ class Renderer(Protocol):
         frame: Frame,
         flow: Array,
         factor: float | Array,
-        stride: float,
+        stride: int,
         part: Array | None = None,
         limit: float | None = None,
     ) -> Frame:
