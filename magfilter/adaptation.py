@@ -69,6 +69,7 @@ def adapted_model(
                     device=device,
                     start=options.start or 0.0,
                     duration=options.duration,
+                    framerate=options.framerate,
                 )
         except ValueError as error:
             raise MagfilterError(str(error)) from None

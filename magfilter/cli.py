@@ -55,6 +55,7 @@ Examples
   magfilter in.mp4 out.mp4 -a 20 --mask cat.png --mask-grow 8
   magfilter in.mp4 out.mp4 -a 50 --band 8:12 --detrend
   magfilter in.mp4 out.mp4 --compare side --flow
+  magfilter shot.%04d.dpx big.%04d.dpx --framerate 24
   ffmpeg -i in.mp4 -f nut -c:v rawvideo - | magfilter - - -f nut | ffplay -
 """
 
@@ -118,6 +119,11 @@ Examples
 @click.option("--adapt-minutes", type=float, default=ADAPT_MINUTES, show_default=True, help="How long --adapt trains.")
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
 @click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@click.option(
+    "--framerate",
+    metavar="RATE",
+    help="Frames a second of an image sequence (24, 24000/1001), which does not say; 25 where this is left out.",
+)
 @click.option("-c:v", "--codec", "codec", help="Video encoder, by FFmpeg's name (libx264, libx265, ffv1, prores_ks …).")
 @click.option("--crf", type=float, help="Constant quality of the encoder; libx264's default here is 18.")
 @click.option("--preset", help="Speed preset of the encoder.")
@@ -189,6 +195,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
             pix_fmt=o["pix_fmt"],
             format=_format(o["format_"]),
         ),
+        framerate=o["framerate"],
         input_format=_format(o["input_format"]),
         hwaccel=o["hwaccel"],
         overwrite=o["overwrite"],

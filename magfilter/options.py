@@ -7,6 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
 from magfilter.masks import Region
 from magfilter.media import EncodeOptions
 from magfilter.media.hwaccel import HWACCELS
+from magfilter.media.sequence import parse_rate
 from magfilter.models import DEFAULT_MODEL
 from magfilter.ramp import Ramp
 from magfilter.reference import ReferencePolicy, parse_reach
@@ -59,6 +61,7 @@ class MagnifyOptions:
         show_flow: draw the measured motion over the output, or the part of it that is magnified.
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
+        framerate: frames a second of an image sequence, a number or text such as "24000/1001"; None for 25.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
         hwaccel: decode on a GPU, "cuda"; "auto" does where that works; "none" never.
         overwrite: replace an existing output.
@@ -100,6 +103,7 @@ class MagnifyOptions:
     start: float | None = None
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    framerate: Fraction | float | str | None = None
     input_format: str | None = None
     hwaccel: str = "none"
     overwrite: bool = False
@@ -122,6 +126,8 @@ class MagnifyOptions:
         self._number("proxy", "0 (full size) or a number of megapixels", lambda x: x >= 0)
         self._number("start", "0 or more seconds", lambda x: x >= 0, optional=True)
         self._number("duration", "more than 0 seconds", lambda x: x > 0, optional=True)
+        if self.framerate is not None:
+            object.__setattr__(self, "framerate", parse_rate(self.framerate))
         self._number("max_error_rate", "a share between 0 and 1", lambda x: 0 <= x <= 1)
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or not 0 <= self.threads <= MOST_THREADS:
             raise OptionError(f"threads must be 0 (all cores) to {MOST_THREADS}, got {self.threads!r}")

@@ -243,6 +243,7 @@ class Job:
             duration=o.duration,
             threads=threads,
             hwaccel=o.hwaccel,
+            framerate=o.framerate,
         )
 
     def _find_frame(self, threads: int) -> Frame:

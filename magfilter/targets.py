@@ -7,6 +7,7 @@ where the input is stored turned, the map is turned with it.
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from magfilter.errors import InputError, OptionError
 from magfilter.masks import as_factors, as_mask, combine, fit_factors, fit_mask, load_array, mask_of
 from magfilter.media import Frame, VideoReader
 from magfilter.media.probe import MediaInfo
+from magfilter.media.sequence import ASSUMED_RATE, is_pattern
 from magfilter.options import MagnifyOptions
 from magfilter.segment import check_segmenter, segment
 
@@ -94,7 +96,7 @@ class Targets:
         if self._mask is not None:
             self._mask = fit_mask(self._mask, self._size, os.fspath(o.mask or ""))
         if self._video is not None:
-            self._video.fit(self._size)
+            self._video.fit(self._size, info.rate)
             if self._video.rate and info.rate and abs(self._video.rate / info.rate - 1) > 0.01:
                 self._warnings.append(
                     f"{self._video.name} has {float(self._video.rate):g} frames a second and the input "
@@ -189,7 +191,8 @@ class _MaskVideo:
     """Masks read frame by frame; a single picture is one that does not move."""
 
     def __init__(self, name: str, start: float | None) -> None:
-        if not Path(name).is_file():
+        numbered = is_pattern(name)
+        if not numbered and not Path(name).is_file():
             fix = "is no file; masks are read from files" if os.path.exists(name) else "does not exist; check the path"
             raise InputError(f"{name} {fix}")
         self.name = name
@@ -197,14 +200,16 @@ class _MaskVideo:
         self.ended = False
         self._size: tuple[int, int] | None = None
         self._told: list[str] = []
-        self._reader = VideoReader(name, threads=1)
+        # Numbered pictures are counted, not timed: theirs is the input's rate, which `fit` is told.
+        self._reader = VideoReader(name, threads=1, framerate=ASSUMED_RATE if numbered else None)
+        self._skipped = start if numbered else None  # seconds
         self._ahead = [frame for frame in (self._next(), self._next()) if frame is not None]
         self.moves = len(self._ahead) > 1
-        if self.moves and start:
+        if self.moves and start and not numbered:
             self._reader.close()
             self._reader = VideoReader(name, start=start, threads=1)
             self._ahead = []
-        self.rate = self._reader.info.rate
+        self.rate = None if numbered else self._reader.info.rate
         # PNG, FFV1 and the like keep black black.
         self._lossy = bool(self._reader.stream.codec_context.codec.lossy)
         first = self._ahead.pop(0) if self._ahead else self._next()
@@ -223,9 +228,12 @@ class _MaskVideo:
         mask: Any = np.rot90(mask_of(frame, self._lossy), turns)
         return mask if self._size is None else fit_mask(mask, self._size, self.name)
 
-    def fit(self, size: tuple[int, int]) -> None:
+    def fit(self, size: tuple[int, int], rate: Fraction | None) -> None:
         self._size = size
         self.mask = fit_mask(self.mask, size, self.name)
+        if self._skipped:
+            self.forward(round(self._skipped * (rate or ASSUMED_RATE)))
+            self.number, self._skipped = 0, None
 
     def forward(self, number: int) -> None:
         """Go on to mask `number`; where the video has ended, the last one stays."""

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magfilter.errors import MagfilterError
+from magfilter.media.sequence import ImageSequence, parse_rate
 from magfilter.networks.build import build_network
 from trainer.checkpoint import load_checkpoint, load_into, load_weights, save_weights
 from trainer.data import augment_adapt
@@ -92,25 +95,36 @@ def _decoded(container: Any, start: float, duration: float | None) -> Iterator[A
 
 
 def read_frames(
-    clip: Path, most: int = 60, pixels: float = 1e6, start: float = 0.0, duration: float | None = None
+    clip: Path,
+    most: int = 60,
+    pixels: float = 1e6,
+    start: float = 0.0,
+    duration: float | None = None,
+    framerate: Fraction | float | str | None = None,
 ) -> Tensor:
     """The first frame and up to `most` others spread over the clip: (N, 3, H, W) uint8 RGB.
 
     Args:
         pixels: larger frames are reduced to this many, as the filter's own proxy is.
         start, duration: the part of the clip to look at, seconds.
+        framerate: frames a second of an image sequence (shot.%04d.png); None for 25.
 
     Raises:
         ValueError: if the clip cannot be read, or has fewer than two frames.
     """
     try:
-        with av.open(str(clip)) as container:
+        pictures = ImageSequence.find(str(clip), None if framerate is None else parse_rate(framerate))
+    except MagfilterError as error:
+        raise ValueError(str(error)) from None
+    told = pictures.options if pictures else {}
+    try:
+        with av.open(str(clip), options=told) as container:
             total = sum(1 for _ in _decoded(container, start, duration))
         if total < 2:
             raise ValueError(f"{clip}: adaptation needs at least two frames, this has {total}.")
         wanted = {0, *np.linspace(1, total - 1, min(most, total - 1)).round().astype(int).tolist()}
         frames: list[np.ndarray] = []
-        with av.open(str(clip)) as container:
+        with av.open(str(clip), options=told) as container:
             for number, frame in enumerate(_decoded(container, start, duration)):
                 if number in wanted:
                     factor = min(1.0, math.sqrt(pixels / (frame.width * frame.height)))
@@ -257,6 +271,7 @@ def adapt(
     duration: float | None = None,
     seed: int = 1,
     device: str = "",
+    framerate: Fraction | float | str | None = None,
 ) -> Adaptation:
     """Fit a network to one clip and write it as ONNX; the better of before and after by held-out frames.
 
@@ -268,13 +283,14 @@ def adapt(
         flow: the estimator of the flow loss, see `trainer.flow.load_flow`; `warp` does without that loss by default.
         changes: fields of `Settings` to differ from the defaults.
         start, duration: the part of the clip to fit to, seconds.
+        framerate: frames a second of an image sequence; None for 25.
 
     Raises:
         ValueError: if the clip or the model cannot be used.
     """
     from export.onnx import export_network
 
-    pictures = read_frames(clip, start=start, duration=duration)
+    pictures = read_frames(clip, start=start, duration=duration, framerate=framerate)
     weights, metadata = load_weights(model)
     network, width = metadata.get("network", ""), int(metadata.get("width", 0))
     if network not in ("warp", "unet"):

@@ -30,6 +30,7 @@ from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, tex
 from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
+from magfilter.media.sequence import is_pattern
 from magfilter.media.source import is_pipe
 from magfilter.models import DEFAULT_MODEL
 from magfilter.pipeline import PATIENCE, PATIENCE_PIPE, Progress
@@ -123,7 +124,12 @@ class _Job:
         o = self.options
         reader = patiently(
             lambda: VideoReader(
-                self.source, format=o.input_format, start=o.start, duration=o.duration, threads=o.threads
+                self.source,
+                format=o.input_format,
+                start=o.start,
+                duration=o.duration,
+                threads=o.threads,
+                framerate=o.fps if is_pattern(self.source) else None,
             ),
             self.stop,
         )

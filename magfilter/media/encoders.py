@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -41,6 +41,8 @@ _X264_AHEAD_SLOW = 60
 _X264_KEEPS = 2.8
 _X264_ROOM = 256e6  # bytes; all of 40 frames up to 1080p in 8 bits, five in 4K and 10 bits
 _RAW_FORMATS = {"yuv4mpegpipe", "nut", "rawvideo"}
+# Default encoders of containers that hold little else.
+_ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 # Codecs whose time base must be a frame rate, and containers that know no other.
 _FIXED_RATE_CODECS = {
     "mpeg4",
@@ -53,7 +55,7 @@ _FIXED_RATE_CODECS = {
     "wmv2",
     "dnxhd",
 }
-_FIXED_RATE_FORMATS = {"avi", "yuv4mpegpipe", "mxf", "mxf_opatom", "rawvideo", "h264", "hevc"}
+_FIXED_RATE_FORMATS = {"image2", "avi", "yuv4mpegpipe", "mxf", "mxf_opatom", "rawvideo", "h264", "hevc"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def plan_encoder(
     encoder = _find(codec)
     codec = encoder.name
     supported = pixels.y4m_formats() if format == "yuv4mpegpipe" else [f.name for f in encoder.video_formats or []]
+    if format == "image2" and options.pix_fmt is None:
+        supported = _picture_formats(supported)
     pix_fmt, loss = pixels.choose(layout, supported, options.pix_fmt, codec)
     if loss:
         warnings.append(f"{layout.name} is encoded as {pix_fmt} ({loss}); choose another with -c:v or --pix-fmt")
@@ -176,8 +180,8 @@ def _default_codec(format: str, pipe: bool, layout: PixelLayout, native: bool, w
         return "rawvideo"
     if format == "webm":
         return "libsvtav1" if layout.depth > 8 else "libvpx-vp9"
-    if format in ("gif", "apng", "mxf"):
-        return {"gif": "gif", "apng": "apng", "mxf": "mpeg2video"}[format]
+    if format in _ONLY:
+        return _ONLY[format]
     if format == "hevc":
         return "libx265"
     if layout.depth > 12:
@@ -192,6 +196,14 @@ def _default_codec(format: str, pipe: bool, layout: PixelLayout, native: bool, w
     if layout.depth > 10 or layout.kind == "rgb":
         return "libx265"
     return "libx264"
+
+
+def _picture_formats(supported: Sequence[str]) -> list[str]:
+    """What programs read of pictures: RGB and grey; of JPEG the full range."""
+    kinds = {name: how.layout.kind for name in supported if (how := pixels.cousin(name))}
+    return [name for name, kind in kinds.items() if kind != "yuv"] or [
+        name for name in supported if name.startswith("yuvj")
+    ]
 
 
 @cache

@@ -161,7 +161,10 @@ def expected_frames(stream: Any, duration: float | None, rate: Fraction | None) 
 
 def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
     """The frame's side data by libav's name, such as "DISPLAYMATRIX"."""
-    carried: Any = frame.side_data  # PyAV 18 iterates over the data, 19 over their types
+    try:
+        carried: Any = frame.side_data  # PyAV 18 iterates over the data, 19 over their types
+    except ValueError:  # one of a type that PyAV does not know, such as EXIF: it then shows none
+        return {}
     entries = (entry if hasattr(entry, "type") else carried[entry] for entry in carried)
     return {entry.type.name: bytes(entry) for entry in entries}
 

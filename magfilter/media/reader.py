@@ -19,6 +19,7 @@ from . import probe, source
 from .convert import Cousin, cousin, read_planes
 from .frame import Colour, Frame
 from .hwaccel import hardware
+from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
 from .streams import is_picture
 from .timing import FrameClock, Window
 
@@ -71,6 +72,7 @@ class VideoReader:
         duration: seconds to read.
         threads: decoder threads, 0 for one a core.
         hwaccel: "none"; "cuda", which decodes on a GPU; or "auto", which does where that works.
+        framerate: frames a second of an image sequence, which does not say; None for 25, and a warning.
 
     Attributes:
         info: MediaInfo.
@@ -85,7 +87,7 @@ class VideoReader:
     Raises:
         InputError: missing, not media, no video, interlaced, or no frame can be decoded.
         BackendError: there is no such GPU.
-        OptionError: `start` or `duration` is negative, or `format` unknown.
+        OptionError: `start` or `duration` is negative, `format` unknown, or `framerate` given for a video.
     """
 
     def __init__(
@@ -97,12 +99,18 @@ class VideoReader:
         duration: float | None = None,
         threads: int = 0,
         hwaccel: str = "none",
+        framerate: Fraction | float | str | None = None,
     ) -> None:
         if start is not None and start < 0:
             raise OptionError(f"start must be 0 or more seconds, got {start:g}")
         if duration is not None and duration <= 0:
             raise OptionError(f"duration must be more than 0 seconds, got {duration:g}")
         self.name = os.fspath(path)
+        self._sequence = ImageSequence.find(self.name, None if framerate is None else parse_rate(framerate))
+        if framerate is not None and self._sequence is None:
+            raise OptionError(
+                f"framerate is for image sequences such as shot.%04d.png, and {self.name} is none; leave it out"
+            )
         self._hwaccel = hwaccel
         accelerator = hardware(hwaccel)
         try:
@@ -122,7 +130,12 @@ class VideoReader:
         self.missing = 0
         self.pictures: dict[int, bytes] = {}
         self.warnings: list[str] = []
-        self.container = source.open_input(self.name, format, accelerator)
+        self.container = source.open_input(self.name, format, accelerator, self._sequence)
+        if self._sequence is not None and self._sequence.rate is None:
+            self.warnings.append(
+                f"{self.name}: pictures do not say how many make a second; {ASSUMED_RATE} are taken "
+                "(--framerate says otherwise, --fps where motion is measured)"
+            )
         try:
             self._prepare(start, duration, threads)
         except BaseException:
@@ -199,7 +212,7 @@ class VideoReader:
             )
 
     def _no_frame(self) -> InputError:
-        if self._window.begin and self._decoded:
+        if self._window.begin and (self._decoded or self._sequence):
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
         if self.errors and self._hwaccel not in ("none", "auto"):
             return InputError(
@@ -227,6 +240,13 @@ class VideoReader:
             wanted = window.end / 1e6 - info.start_time
             end = wanted if end is None else min(end, wanted)
         return None if end is None else max(0, round((end - begin) * info.rate))
+
+    @property
+    def pictures_from(self) -> int | None:
+        """Number of the first frame given out, if the input is an image sequence; else None."""
+        if self._sequence is None:
+            return None
+        return self._sequence.first + self._window.first_tick(self._time_base)
 
     @property
     def timed(self) -> bool:

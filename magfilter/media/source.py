@@ -13,6 +13,7 @@ from av.stream import Disposition
 
 from ..errors import InputError, OptionError
 from .probe import describe_streams
+from .sequence import ImageSequence
 
 __all__ = ["TAG_ERRORS", "is_pipe", "open_input", "pick_video", "reason"]
 
@@ -41,11 +42,13 @@ def _libav_name(source: str) -> str:
     return "file:" + source
 
 
-def open_input(source: str, format: str | None, accelerator: Any | None = None) -> Any:
+def open_input(
+    source: str, format: str | None, accelerator: Any | None = None, pictures: ImageSequence | None = None
+) -> Any:
     """Open `source` for reading.
 
     Args:
-        accelerator: see `magfilter.media.hwaccel.hardware`.
+        pictures: the image sequence that it names, if it is one; accelerator: see `magfilter.media.hwaccel.hardware`.
 
     Raises:
         InputError: missing, a directory, not readable, not media, or not for the accelerator.
@@ -59,7 +62,9 @@ def open_input(source: str, format: str | None, accelerator: Any | None = None) 
         if not known:
             raise OptionError(f"unknown input format '{format}'; use one that `ffmpeg -demuxers` lists, such as nut")
     options = {}
-    if is_pipe(source):
+    if pictures is not None:
+        name, options = "file:" + source, pictures.options
+    elif is_pipe(source):
         # A live pipe must not wait for 20 frames only to guess a frame rate.
         name, options = "pipe:0", {"fpsprobesize": "0"}
     else:
@@ -67,7 +72,9 @@ def open_input(source: str, format: str | None, accelerator: Any | None = None) 
         path = Path(source)
         if name.startswith("file:"):
             if path.is_dir():
-                raise InputError(f"{source} is a directory; name the video file inside it")
+                raise InputError(
+                    f"{source} is a directory; name the video file inside it, or its pictures as in {path / '%04d.png'}"
+                )
             if not path.exists():
                 raise InputError(f"{source} does not exist; check the path")
             if path.is_file() and path.stat().st_size == 0:

@@ -10,6 +10,7 @@ import av
 import av.error
 
 from ..errors import OptionError, OutputError
+from .sequence import ENCODERS, PictureFiles, is_pattern
 from .source import is_pipe, reason
 
 __all__ = ["PartFile", "check_target", "container_format", "part_path", "write_failed"]
@@ -47,6 +48,8 @@ def container_format(target: str, asked: str | None) -> str:
         name = _ALIASES.get(asked, asked)
         if name not in av.formats_available or not _can_write(name):
             raise OptionError(f"unknown output format '{asked}'; use mp4, mov, matroska, webm, nut, y4m or rawvideo")
+        if name == "image2":
+            _check_numbered(target)
         return name
     if is_pipe(target):
         return "nut"
@@ -55,9 +58,21 @@ def container_format(target: str, asked: str | None) -> str:
         return _BY_SUFFIX[suffix]
     for name in sorted(av.formats_available):
         if suffix and _can_write(name) and suffix in av.format.ContainerFormat(name, "w").extensions:
+            if name == "image2":
+                _check_numbered(target)
             return name
     what = f"'.{suffix}' names no video format" if suffix else "the name has no suffix"
     raise OutputError(f"{target}: {what}; end it in .mp4, .mov, .mkv or .webm, or name the format with -f")
+
+
+def _check_numbered(target: str) -> None:
+    if not is_pattern(target):
+        path = Path(target)
+        suffix = path.suffix or ".png"
+        raise OutputError(
+            f"{target} names a single picture; number them, as in {path.with_name(path.stem)}_%04d{suffix}, "
+            "or end the name in .mp4, .mov or .mkv"
+        )
 
 
 def _can_write(name: str) -> bool:
@@ -94,6 +109,9 @@ def check_target(target: str, source: str, overwrite: bool) -> None:
     path = Path(target)
     if path.is_dir():
         raise OutputError(f"{target} is a directory; name the file to write inside it")
+    if is_pattern(target) and path.suffix.lower() in ENCODERS:
+        PictureFiles.check(target, source, overwrite)
+        return
     if path.exists():
         if os.path.exists(source) and os.path.samefile(path, source):
             raise OutputError(f"{target} is the input; give the output another name")

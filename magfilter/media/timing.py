@@ -64,6 +64,13 @@ class Window:
         """Ticks to subtract from every timestamp so that `begin` becomes 0."""
         return 0 if self.begin is None else round(Fraction(self.begin, 1_000_000) / time_base)
 
+    def first_tick(self, time_base: Fraction) -> int:
+        """The first tick that is wanted, of a stream that begins at 0."""
+        tick = max(0, self.shift(time_base) - 1)
+        while self.before(tick, time_base):
+            tick += 1
+        return tick
+
     def before(self, ticks: int, time_base: Fraction) -> bool:
         """Whether the time lies before the window."""
         return self.begin is not None and round(ticks * time_base * 1_000_000) < self.begin

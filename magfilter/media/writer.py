@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
 from .pixels import Packer
 from .reader import CopiedPacket, FrameExtra, VideoReader
+from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
 
@@ -32,6 +34,8 @@ class VideoWriter:
 
     A file is written under a hidden name beside the target and takes the target's
     name in `finish`. Whatever can be refused is refused here, before the first frame.
+    Pictures of a sequence (out.%04d.png) have their names one by one, as soon as each is whole,
+    and the numbers of the input's where that is a sequence too.
 
     Args:
         target: path, or "-" for stdout.
@@ -72,7 +76,10 @@ class VideoWriter:
         self._options = options or EncodeOptions()
         self._comment = comment
         self.format = container_format(self.name, self._options.format)
-        self._part: PartFile | None = None
+        self._part: PartFile | PictureFiles | None = None
+        if self.format == "image2" and self._options.codec is None:
+            codec, private = encoder_of(self.name)
+            self._options = replace(self._options, codec=codec, options=(*private.items(), *self._options.options))
         info = reader.info
         pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
         size, colour = picture or ((info.width, info.height), info.colour)
@@ -89,7 +96,14 @@ class VideoWriter:
         self._last_dts: int | None = None
         self._bias = Fraction(0)
         self._told: set[str] = set()
-        if not dry:
+        if dry:
+            return
+        if self.format == "image2":
+            PictureFiles.check(self.name, reader.name, overwrite)
+            self._part = PictureFiles(self.name)
+            if reader.pictures_from is not None:
+                self._part.first = reader.pictures_from
+        else:
             self._part = PartFile(self.name, reader.name, overwrite)
 
     def _make_plan(self, layout: Any, size: tuple[int, int], colour: Any, pipe: bool) -> EncoderPlan:
@@ -170,6 +184,8 @@ class VideoWriter:
             raise self._failed(error) from error
         self._output = None
         assert self._part is not None
+        if isinstance(self._part, PictureFiles) and (line := self._part.older(self.frames)):
+            self.warnings.append(line)
         try:
             self._part.commit()
         except OutputError:
@@ -258,6 +274,8 @@ class VideoWriter:
         options: dict[str, str] = {}
         flags = []
         assert self._part is not None
+        if isinstance(self._part, PictureFiles):
+            return self._part.options
         if self.format in _MOV_FAMILY:
             options["video_track_timescale"] = str(self._time_base.denominator)
             if self._part.pipe:

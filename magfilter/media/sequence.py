@@ -1,0 +1,188 @@
+"""Image sequences: pictures numbered one after the other, named by a pattern such as shot.%04d.dpx."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ..errors import InputError, OptionError, OutputError
+
+__all__ = ["ASSUMED_RATE", "ENCODERS", "ImageSequence", "PictureFiles", "encoder_of", "is_pattern", "parse_rate"]
+
+ASSUMED_RATE = 25  # frames a second, libav's own where nothing is said
+_FIRST = 1  # number of the first picture where the input has none, as ffmpeg's
+_MOST_RATE = 10000
+_PLACE = re.compile(r"%(?:0(\d+))?d")
+_PACKED = {"flags": "+qscale", "global_quality": "236"}  # JPEG's quantiser 2, its finest that is common
+
+# By suffix: encoder, and its options.
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    ".png": ("png", {}),
+    ".tif": ("tiff", {"compression_algo": "deflate"}),
+    ".tiff": ("tiff", {"compression_algo": "deflate"}),
+    ".dpx": ("dpx", {}),
+    ".jpg": ("mjpeg", _PACKED),
+    ".jpeg": ("mjpeg", _PACKED),
+    ".bmp": ("bmp", {}),
+    ".tga": ("targa", {}),
+}
+
+
+def is_pattern(name: str) -> bool:
+    """Whether `name` stands for numbered files: one %d or %04d in its last part, and no file of that very name."""
+    return "://" not in name and len(_PLACE.findall(Path(name).name)) == 1 and not os.path.exists(name)
+
+
+def parse_rate(value: object) -> Fraction:
+    """Frames a second from a number, a Fraction or text such as "24000/1001".
+
+    Raises:
+        OptionError: it is none, or not above 0 and up to 10000.
+    """
+    try:
+        rate = Fraction(str(value))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        rate = Fraction(0)
+    if isinstance(value, bool) or not 0 < rate <= _MOST_RATE:
+        raise OptionError(
+            f"framerate must be frames a second above 0, up to {_MOST_RATE}, such as 24 or 24000/1001; got {value!r}"
+        )
+    return rate.limit_denominator(1001 * 1000)
+
+
+def encoder_of(target: str) -> tuple[str, dict[str, str]]:
+    """The encoder of a sequence by its suffix, and its options.
+
+    Raises:
+        OutputError: pictures of this kind are not written.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix not in ENCODERS:
+        known = ", ".join(sorted(ENCODERS))
+        raise OutputError(
+            f"{target}: sequences of '{suffix}' are not written; use one of {known}, or name an encoder with -c:v"
+        )
+    return ENCODERS[suffix]
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """Numbered pictures that are there.
+
+    Attributes:
+        pattern: their name, with %d or %04d for the number.
+        first, last: the lowest and the highest number.
+        rate: frames a second, or None if nobody has said.
+    """
+
+    pattern: str
+    first: int
+    last: int
+    rate: Fraction | None
+
+    @staticmethod
+    def find(source: str, rate: Fraction | None = None) -> ImageSequence | None:
+        """The sequence that `source` names, or None if it names none.
+
+        Raises:
+            InputError: no picture has such a name, or one is missing between the first and the last.
+        """
+        if not is_pattern(source):
+            return None
+        numbers = _numbers(source)
+        if not numbers:
+            raise InputError(f"{source} does not exist: no file is numbered like that; check the path")
+        first, last = numbers[0], numbers[-1]
+        if len(numbers) <= last - first:
+            missing = next(n for n, there in enumerate(numbers, first) if n != there)
+            raise InputError(
+                f"{source}: number {missing} is missing between {first} and {last}; "
+                "put it there, or number the pictures without gaps"
+            )
+        return ImageSequence(source, first, last, rate)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What libav has to be told."""
+        return {"start_number": str(self.first), "framerate": str(self.rate or ASSUMED_RATE)}
+
+
+def _numbers(pattern: str) -> list[int]:
+    """Numbers of the files that `pattern` names, rising."""
+    path = Path(pattern)
+    place = _PLACE.search(path.name)
+    assert place is not None
+    before, after = path.name[: place.start()], path.name[place.end() :]
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        digits = name[len(before) : len(name) - len(after)]
+        if name.startswith(before) and name.endswith(after) and digits.isascii() and digits.isdigit():
+            number = int(digits)
+            if place.group() % number == digits:  # 7 is no %04d
+                found.append(number)
+    return sorted(found)
+
+
+class PictureFiles:
+    """Where a sequence goes: every picture takes its name when it is whole (libav does that).
+
+    Args:
+        target: pattern of the names.
+
+    Attributes:
+        name: what libav opens.
+        first: number of the first picture; to be set before `options` is read.
+    """
+
+    pipe = False
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.name = "file:" + target
+        self.first = _FIRST
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What libav has to be told."""
+        return {"start_number": str(self.first), "atomic_writing": "1"}
+
+    def older(self, count: int) -> str | None:
+        """What to say of pictures of this name that lie beyond the `count` that were written."""
+        beyond = [number for number in _numbers(self.target) if number >= self.first + count]
+        if not beyond:
+            return None
+        return (
+            f"{self.target}: numbers {beyond[0]} to {beyond[-1]} are left from before; "
+            "remove them if they are not wanted"
+        )
+
+    @staticmethod
+    def check(target: str, source: str, overwrite: bool) -> None:
+        """Refuse names that are the input's, or taken; touches nothing on disk.
+
+        Raises:
+            OutputError: they are, or there is no such folder.
+        """
+        if not Path(target).parent.is_dir():
+            raise OutputError(f"the folder {Path(target).parent} does not exist; create it first")
+        if os.path.realpath(target) == os.path.realpath(source):
+            raise OutputError(f"{target} is the input; give the output another name")
+        there = _numbers(target)
+        if there and not overwrite:
+            raise OutputError(
+                f"{target}: {len(there)} such pictures already exist, from number {there[0]} on; "
+                "use -y to overwrite them"
+            )
+
+    def commit(self) -> None:
+        """Nothing is left to do."""
+
+    def discard(self) -> None:
+        """What has been written is whole, and stays."""
