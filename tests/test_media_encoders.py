@@ -30,3 +30,20 @@ def test_a_lookahead_that_was_asked_for_is_kept(told):
 
 def test_other_encoders_are_left_alone():
     assert lookahead((3840, 2160), "yuv420p10le", codec="ffv1") is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "format", "pix_fmt", "expected"),
+    [
+        ("libx265", "matroska", "yuva420p", "yuv420p"),
+        ("libx265", "matroska", "yuva420p10le", "yuv420p10le"),
+        ("libvpx-vp9", "webm", "gbrap", "yuva420p"),
+        ("libvpx-vp9", "webm", "yuva444p", "yuva420p"),
+        ("mpeg4", "image2", "gbrp", "yuv420p"),
+    ],
+)
+def test_what_an_encoder_names_and_refuses_is_not_chosen(codec, format, pix_fmt, expected):
+    layout = PixelLayout.from_name(pix_fmt)
+    plan = plan_encoder(EncodeOptions(codec=codec), format, False, layout, (64, 48), Colour(), None)
+    assert plan.pix_fmt == expected
+    assert plan.warnings

@@ -133,6 +133,21 @@ def test_start_and_duration(clips, start, duration):
     assert max(audio) > end - begin - 0.05
 
 
+@pytest.mark.parametrize("interval", [12, 250])
+@pytest.mark.parametrize("start", [0.1, 1.0, 2.04, 3.5])
+def test_start_in_a_container_without_an_index(clips, interval, start):
+    """Of MPEG-TS libav finds a time, not the key frame before it; frames up to the next one were lost."""
+    path = clips("a.ts", frames=100, options={"g": str(interval)})
+    whole, part = ([item for item in VideoReader(path, start=s) if isinstance(item, Frame)] for s in (None, start))
+    assert len(part) == 100 - round(start * 25 + 0.499)
+    assert all(np.array_equal(a.planes[0], b.planes[0]) for a, b in zip(whole[-len(part) :], part, strict=True))
+
+
+def test_start_behind_the_end_of_a_container_without_an_index(clips):
+    with pytest.raises(InputError, match="ends before the start that was asked for"):
+        VideoReader(clips("a.ts", frames=50), start=30)
+
+
 def test_start_behind_the_end(clips):
     with pytest.raises(InputError, match="ends before the start"):
         VideoReader(clips("a.mp4"), start=5)

@@ -41,6 +41,8 @@ _X264_AHEAD_SLOW = 60
 _X264_KEEPS = 2.8
 _X264_ROOM = 256e6  # bytes; all of 40 frames up to 1080p in 8 bits, five in 4K and 10 bits
 _RAW_FORMATS = {"yuv4mpegpipe", "nut", "rawvideo"}
+# Pixel formats that encoders name and then refuse, in this build or without -strict experimental, by how they begin.
+_REFUSED = {"libx265": ("yuva", "gbrap"), "libvpx-vp9": ("gbrap", "yuva422", "yuva444")}
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 # Codecs whose time base must be a frame rate, and containers that know no other.
@@ -151,6 +153,8 @@ def plan_encoder(
     encoder = _find(codec)
     codec = encoder.name
     supported = pixels.y4m_formats() if format == "yuv4mpegpipe" else [f.name for f in encoder.video_formats or []]
+    if options.pix_fmt is None and codec in _REFUSED:
+        supported = [name for name in supported if not name.startswith(_REFUSED[codec])]
     if format == "image2" and options.pix_fmt is None:
         supported = _picture_formats(supported)
     pix_fmt, loss = pixels.choose(layout, supported, options.pix_fmt, codec)
@@ -201,9 +205,8 @@ def _default_codec(format: str, pipe: bool, layout: PixelLayout, native: bool, w
 def _picture_formats(supported: Sequence[str]) -> list[str]:
     """What programs read of pictures: RGB and grey; of JPEG the full range."""
     kinds = {name: how.layout.kind for name in supported if (how := pixels.cousin(name))}
-    return [name for name, kind in kinds.items() if kind != "yuv"] or [
-        name for name in supported if name.startswith("yuvj")
-    ]
+    plain = [name for name, kind in kinds.items() if kind != "yuv"]
+    return plain or [name for name in supported if name.startswith("yuvj")] or list(supported)
 
 
 @cache

@@ -28,6 +28,8 @@ __all__ = ["CopiedPacket", "FrameExtra", "VideoReader"]
 # After this many failures in a row without a packet, the rest of the file is given up.
 _CAPTIONS_WITHIN = 16  # frames; closed captions come with every frame or not at all
 _DEMUX_RETRIES = 8
+# Seconds before the start to search for, in turn, while frames are missed; None: read from the beginning.
+_SEEK_BACK = (0, 2, 8, 32, None)
 _FORMATS_WITHOUT_PTS = ("avi",)
 _H26X_BASE_PEDESTAL = Fraction(3, 23)  # libav's own allowance for reordering when it seeks by dts
 
@@ -123,6 +125,22 @@ class VideoReader:
     def _open(
         self, format: str | None, start: float | None, duration: float | None, threads: int, accelerator: Any | None
     ) -> None:
+        for back in _SEEK_BACK:
+            self._open_at(format, start, duration, threads, accelerator, back)
+            if not self._late:
+                break
+            self.container.close()
+
+    def _open_at(
+        self,
+        format: str | None,
+        start: float | None,
+        duration: float | None,
+        threads: int,
+        accelerator: Any | None,
+        back: int | None,
+    ) -> None:
+        """Open the input and decode up to the first frame; `_late` then says whether frames before it were missed."""
         self.errors = 0
         self.corrupt_frames = 0
         self.frames = 0
@@ -137,12 +155,12 @@ class VideoReader:
                 "(--framerate says otherwise, --fps where motion is measured)"
             )
         try:
-            self._prepare(start, duration, threads)
+            self._prepare(start, duration, threads, back)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, start: float | None, duration: float | None, threads: int) -> None:
+    def _prepare(self, start: float | None, duration: float | None, threads: int, back: int | None) -> None:
         self.stream = source.pick_video(self.name, self.container)
         if self._hwaccel not in ("none", "auto") and not self.stream.codec_context.is_hwaccel:
             raise InputError(
@@ -155,7 +173,7 @@ class VideoReader:
         self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
         self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
         self._window = self._make_window(start, duration)
-        self._seek()
+        sought = back is not None and self._seek(back)
         rate = probe.frame_rate(self.stream)
         no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
         self._clock = FrameClock(self._time_base, rate, no_pts)
@@ -163,12 +181,14 @@ class VideoReader:
         self._how: Cousin | None = None
         self._first: av.VideoFrame | None = None
         self._first_dts: int | None = None
+        self._seen: int | None = None  # pts of the first frame decoded, wanted or not
         self._decoded = self._discarded = 0
         self._stopped = self._told_interlaced = False
         self._reached = 0.0
         self._source = self._items()
         self._ahead: deque[Frame | CopiedPacket] = deque()
-        self._read_first_frame()
+        self._late = False
+        self._read_first_frame(sought)
 
     def _make_window(self, start: float | None, duration: float | None) -> Window:
         if start is None and duration is None:
@@ -178,10 +198,11 @@ class VideoReader:
         base = origin if begin is None else begin
         return Window(begin, None if duration is None else base + round(duration * 1_000_000))
 
-    def _seek(self) -> None:
+    def _seek(self, back: int) -> bool:
+        """Go to `back` seconds before the start, or a key frame earlier; False if the input stands at its beginning."""
         if not self._window.begin or self.is_pipe or self.container.duration is None:
-            return
-        seconds = Fraction(self._window.begin, 1_000_000)
+            return False
+        seconds = Fraction(self._window.begin, 1_000_000) - back
         if self.stream.codec_context.has_b_frames:
             seconds -= _H26X_BASE_PEDESTAL
         target = max(int(seconds / self._time_base), self.stream.start_time or 0)
@@ -189,14 +210,31 @@ class VideoReader:
             self.container.seek(target, stream=self.stream)
         except (av.error.FFmpegError, OSError):
             self.warnings.append(f"{self.name} cannot be searched; reading it from the beginning up to the start")
+            return False
+        return True
 
-    def _read_first_frame(self) -> None:
+    def _missed(self) -> bool:
+        """Whether what was decoded first after a search lies behind the start, within what the input holds.
+
+        Where a container has no index (MPEG-TS), libav goes to a time and not to a key frame before it: until the
+        next one nothing can be decoded.
+        """
+        begin, duration = self._window.begin or 0, self.container.duration or 0
+        if begin >= (self.container.start_time or 0) + duration:
+            return False
+        return self._seen is None or not self._window.until(self._seen, self._time_base)
+
+    def _read_first_frame(self, sought: bool) -> None:
         """Decode up to the first frame, so that `info` is complete and bad inputs fail at once."""
+        item = None
         for item in self._source:
             self._ahead.append(item)
             if isinstance(item, Frame):
                 break
-        else:
+        if sought and self._missed():
+            self._late = True
+            return
+        if not isinstance(item, Frame):
             raise self._no_frame()
         assert self._first is not None
         self.info = probe.describe(self.name, self.container, self.stream, self._first, item.layout, item.colour)
@@ -212,7 +250,7 @@ class VideoReader:
             )
 
     def _no_frame(self) -> InputError:
-        if self._window.begin and (self._decoded or self._sequence):
+        if self._window.begin and (self._decoded or not self.errors):
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
         if self.errors and self._hwaccel not in ("none", "auto"):
             return InputError(
@@ -331,6 +369,8 @@ class VideoReader:
         for frame in frames:
             pts = self._clock(frame, self._first_dts)
             self._decoded += 1
+            if self._seen is None:
+                self._seen = pts
             if self._window.before(pts, self._time_base):
                 continue
             if self._window.after(pts, self._time_base):

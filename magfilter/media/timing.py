@@ -75,6 +75,10 @@ class Window:
         """Whether the time lies before the window."""
         return self.begin is not None and round(ticks * time_base * 1_000_000) < self.begin
 
+    def until(self, ticks: int, time_base: Fraction) -> bool:
+        """Whether the time is no later than the window's beginning."""
+        return self.begin is None or round(ticks * time_base * 1_000_000) <= self.begin
+
     def after(self, ticks: int, time_base: Fraction) -> bool:
         """Whether the time lies behind the window."""
         return self.end is not None and round(ticks * time_base * 1_000_000) >= self.end
