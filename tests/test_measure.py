@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -230,6 +231,26 @@ def test_without_texture_there_is_no_number(tmp_path):
     assert any("4,20,36,80 has no texture" in line for line in found.warnings)
 
 
+@pytest.mark.parametrize(("bearing", "told"), [(0, (True, False)), (90, (False, True)), (30, (False, False))])
+def test_an_edge_is_followed_in_every_frame(tmp_path, bearing, told):
+    """What moves across a straight edge is measured, also where nothing tells what moves along it."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    turn = math.radians(bearing)
+    across = (x - SIZE[1] / 2) * math.cos(turn) + (y - SIZE[0] / 2) * math.sin(turn)
+    swing = 0.4 * np.sin(2 * np.pi * 5 * np.arange(60) / RATE)
+    still = moved(texture(3, SIZE), SIZE, (0, 0))
+    pictures, grain = [], np.random.default_rng(0)
+    for far in swing:
+        picture = np.where(x < 60, still, 128 + 70 * np.tanh((across - far) / 2)) + grain.normal(0, 1, SIZE)
+        pictures.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+    found = measure_motion(write(tmp_path / "edge.mkv", pictures), roi="80,48,32,32", still="4,4,44,120", threads=1)
+    assert np.isfinite(found[0].displacement).all(0).tolist() == list(told)
+    sign = np.sign(found[0].along @ swing)
+    np.testing.assert_allclose(sign * found[0].along, swing, atol=0.02)
+    assert found[0].peaks[0].frequency == pytest.approx(5, abs=0.1)
+    assert found[0].peaks[0].amplitude == pytest.approx(0.4, abs=0.02)
+
+
 @pytest.mark.parametrize("frames", [1, 5])
 def test_too_few_frames_for_a_spectrum(tmp_path, frames):
     clip = write(tmp_path / "short.mkv", disc_frames(0.3, frames=frames))
@@ -241,6 +262,9 @@ def test_too_few_frames_for_a_spectrum(tmp_path, frames):
     write_spectrum(found, tmp_path / "spectrum.csv")
     rows = [line for line in (tmp_path / "spectrum.csv").open() if not line.startswith("#")]
     assert len(rows) == 1
+    if frames == 1 and find_spec("pyuff"):
+        with pytest.raises(OutputError, match="two frames or more"):
+            write_uff(found, tmp_path / "motion.uff")
 
 
 def test_another_reference(clip):

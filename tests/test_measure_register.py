@@ -81,6 +81,8 @@ def test_an_edge_tells_only_what_crosses_it():
     assert slanted.told.tolist() == [False, False]
     along = slanted.find(stripes(0.3, 0.8), np.zeros(2)).vector @ slanted.axes[0]
     assert abs(along) == pytest.approx(0.3, abs=0.002)
+    again = upright.find(stripes(0.5, 0), vector).vector
+    assert again[0] == pytest.approx(0.5, abs=0.002), "from where it was, of which y is not known"
 
 
 def test_a_large_patch_is_thinned_out_where_nothing_is_told():

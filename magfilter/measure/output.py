@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from magfilter._version import __version__
-from magfilter.errors import MagfilterError
+from magfilter.errors import MagfilterError, OutputError
 from magfilter.measure.result import AXES, Motion
 from magfilter.media.target import PartFile, write_failed
 
@@ -169,6 +169,9 @@ def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool
     """
     check_extra("pyuff", "--uff")
     import pyuff
+
+    if motion.frames < 2:
+        raise OutputError(f"{os.fspath(target)}: a data set 58 has two frames or more, and {motion.source} gave one")
 
     unit, scale = ("m", motion.mm_per_px / 1000) if motion.mm_per_px else ("px", 1.0)
     sets = []

@@ -182,10 +182,13 @@ class Patch:
         return np.array([len(self.axes) == 1 and abs(self.axes[0][k]) == 1 for k in (0, 1)])
 
     def find(self, image: Array, start: NDArray[Any]) -> Fit:
-        """Look for the patch in `image` (H, W), about `start` (x, y) px from where it is in the reference."""
+        """Look for the patch in `image` (H, W), about `start` (x, y) px from where it is in the reference.
+
+        NaN in `start`, such as `Fit.vector` holds along an edge, counts as 0.
+        """
         if not len(self.axes):
             return Fit(np.full(2, np.nan), np.nan, 0.0)
-        at = np.asarray(start, np.float64) @ self.axes.T @ self.axes
+        at = np.nan_to_num(np.asarray(start, np.float64)) @ self.axes.T @ self.axes
         seen = self._read(image, at)
         for _ in range(STEPS):
             gain, _, _ = self._compare(seen)
