@@ -16,7 +16,7 @@ ASSUMED_RATE = 25  # frames a second, libav's own where nothing is said
 _FIRST = 1  # number of the first picture where the input has none, as ffmpeg's
 _MOST_RATE = 10000
 _PLACE = re.compile(r"%(?:0(\d+))?d")
-_PACKED = {"flags": "+qscale", "global_quality": "236"}  # JPEG's quantiser 2, its finest that is common
+_FINE = {"flags": "+qscale", "global_quality": "236"}  # JPEG's quantiser 2, its finest that is common
 
 # By suffix: encoder, and its options.
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -24,8 +24,8 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     ".tif": ("tiff", {"compression_algo": "deflate"}),
     ".tiff": ("tiff", {"compression_algo": "deflate"}),
     ".dpx": ("dpx", {}),
-    ".jpg": ("mjpeg", _PACKED),
-    ".jpeg": ("mjpeg", _PACKED),
+    ".jpg": ("mjpeg", _FINE),
+    ".jpeg": ("mjpeg", _FINE),
     ".bmp": ("bmp", {}),
     ".tga": ("targa", {}),
 }
