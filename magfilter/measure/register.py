@@ -35,6 +35,8 @@ SETTLED = 1e-4  # px
 LONGEST = 1.0  # px a step
 WORST = 0.1  # px; beyond such a sigma, with noise of 1/255, there is no texture
 NOISY = 3.0  # times the slope that noise alone makes: less is no texture either
+# Of an edge's slope across it: what it has along itself may be the steps it is sampled in, which do not move with it.
+FAINT = 0.005
 
 
 def _gauss() -> Floats:
@@ -141,7 +143,7 @@ class Patch:
         values, vectors = np.linalg.eigh(info)
         told = []
         for value, vector in zip(values, vectors.T, strict=True):
-            if value <= max(NOISY * _SLOPE * noise**2, 1e-12):
+            if value <= max(NOISY * _SLOPE * noise**2, FAINT * values[-1], 1e-12):
                 continue
             row = share * (vector[0] * free[0] + vector[1] * free[1]) / value
             if np.sqrt(self._unit(row, row)) / 255 < WORST:
