@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -115,6 +118,37 @@ def test_workers_give_the_same(index):
     loader = PairLoader(index, 4, 16, seed=2, workers=2, start=3)
     assert same(take(loader, 9), alone)
     assert loader.position == 12
+
+
+class _Trap:
+    """Part of a cycle, as a decoder in PyAV's frames is; tells when it is destroyed in another process."""
+
+    def __init__(self, told):
+        self.itself, self.home, self.told = self, os.getpid(), told
+
+    def __del__(self):
+        if os.getpid() != self.home:
+            self.told.write_text("collected in a worker")
+
+
+COLLECTING = threading.Event()  # a hook into forks cannot be taken out again
+os.register_at_fork(after_in_child=lambda: COLLECTING.is_set() and gc.collect())
+
+
+def test_forked_workers_collect_nothing_of_their_parent(index, tmp_path):
+    """libav's decoders wait for their threads when they are destroyed, and in a fork there are none: a hang."""
+    told = tmp_path / "told"
+    gc.disable()
+    COLLECTING.set()
+    try:
+        _Trap(told)  # garbage from the start
+        taken = take(PairLoader(index, 4, 16, seed=2, workers=1, context="fork"), 3)
+    finally:
+        COLLECTING.clear()
+        gc.enable()
+    assert len(taken) == 3
+    assert not told.exists()
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ x264 takes 250 unless told otherwise, so clips that are to be read many times ar
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import math
 from collections.abc import Iterator
@@ -143,6 +145,20 @@ class _Batches(Dataset[_Batch]):
             self.readers.close()
 
 
+@contextlib.contextmanager
+def _nothing_left_to_collect() -> Iterator[None]:
+    """For forking: nothing that is there now is ever collected in the child.
+
+    A decoder or a session among it would wait there, in its destructor, for threads that were not forked with it.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class PairLoader:
     """Endless batches of decoded pairs: iterate to get (batch, 2, 3, size, size) uint8 RGB tensors.
 
@@ -224,17 +240,17 @@ class PairLoader:
         source: Iterator[_Batch] = map(batches.__getitem__, numbers)
         if self.workers:
             # One item is one batch: no worker waits for another, and they come in order.
-            source = iter(
-                DataLoader(
-                    batches,
-                    batch_size=None,
-                    sampler=numbers,
-                    num_workers=self.workers,
-                    prefetch_factor=self.prefetch,
-                    pin_memory=self.pin,
-                    multiprocessing_context=self.context,
-                )
+            loader = DataLoader(
+                batches,
+                batch_size=None,
+                sampler=numbers,
+                num_workers=self.workers,
+                prefetch_factor=self.prefetch,
+                pin_memory=self.pin,
+                multiprocessing_context=self.context,
             )
+            with _nothing_left_to_collect():
+                source = iter(loader)
         try:
             for batch in source:
                 self.position += 1
