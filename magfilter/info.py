@@ -60,7 +60,7 @@ def describe_job(job: Job) -> str:
         if job.dry:  # otherwise they are said by whoever runs the job
             notes += job.warnings
             try:
-                check_target(writer.name, job.source, options.overwrite)
+                check_target(writer.name, job.source, options.overwrite, writer.format)
             except OutputError as error:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]

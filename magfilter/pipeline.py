@@ -168,9 +168,9 @@ class Job:
         self.to_pipe = name is not None and is_pipe(name)
         if name is not None:
             check_names(options.encode)
-            container_format(name, options.encode.format)
+            format = container_format(name, options.encode.format)
             if not dry:
-                check_target(name, self.source, options.overwrite)
+                check_target(name, self.source, options.overwrite, format)
         decoder, network, encoder, at_once = thread_budget(options.threads)
         self.targets = Targets(options) if options.targeting else None
         self.magnifier = Magnifier(

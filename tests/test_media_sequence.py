@@ -17,7 +17,7 @@ from magfilter.errors import InputError, OptionError, OutputError
 from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
 from magfilter.media.probe import side_data
 from magfilter.media.sequence import is_pattern, parse_rate
-from magfilter.media.target import container_format
+from magfilter.media.target import check_target, container_format
 
 FRAMES, SIZE = 8, (64, 48)
 
@@ -196,6 +196,13 @@ class TestWriting:
             rewritten(source, target, reader={})
         short = rewritten(source, target, overwrite=True, reader={"duration": 0.2})
         assert f"{target}: numbers 6 to 10 are left from before" in short.warnings[-1]
+
+    def test_a_single_picture_may_have_a_pattern_for_its_name(self, tmp_path):
+        """As `magfilter-slice -o s_%d.png` writes it: what is numbered beside it is another thing."""
+        (tmp_path / "s_1.png").write_bytes(b"")
+        check_target(str(tmp_path / "s_%d.png"), "in.mp4", False)
+        with pytest.raises(OutputError, match="already exist"):
+            check_target(str(tmp_path / "s_%d.png"), "in.mp4", False, "image2")
 
     def test_the_input_is_never_the_output(self, tmp_path):
         source = numbered(tmp_path)

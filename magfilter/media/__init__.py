@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .encoders import EncodeOptions
 from .frame import Colour, Frame, PixelLayout
+from .packets import CopiedPacket
 from .probe import MediaInfo, StreamInfo
-from .reader import CopiedPacket, VideoReader
+from .reader import VideoReader
 from .writer import VideoWriter
 
 __all__ = [

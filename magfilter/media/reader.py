@@ -19,34 +19,18 @@ from . import probe, source
 from .convert import Cousin, cousin, read_planes
 from .frame import Colour, Frame
 from .hwaccel import hardware
+from .packets import CopiedPacket, trimmed
+from .search import SEEK_BACK, missed, seek, wanted
 from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
 from .streams import is_picture
-from .timing import FrameClock, Window
+from .timing import FrameClock
 
-__all__ = ["CopiedPacket", "FrameExtra", "VideoReader"]
+__all__ = ["FrameExtra", "VideoReader"]
 
-# After this many failures in a row without a packet, the rest of the file is given up.
 _CAPTIONS_WITHIN = 16  # frames; closed captions come with every frame or not at all
+# After this many failures in a row without a packet, the rest of the file is given up.
 _DEMUX_RETRIES = 8
-# Seconds before the start to search for, in turn, while frames are missed; None: read from the beginning.
-_SEEK_BACK = (0, 2, 8, 32, None)
 _FORMATS_WITHOUT_PTS = ("avi",)
-_H26X_BASE_PEDESTAL = Fraction(3, 23)  # libav's own allowance for reordering when it seeks by dts
-
-
-@dataclass(frozen=True)
-class CopiedPacket:
-    """A packet of a stream that is not filtered, with its times already trimmed.
-
-    Attributes:
-        packet: the libav packet, in its input stream's time base.
-        stream: index of its stream in the input.
-        time: presentation time in seconds, or None.
-    """
-
-    packet: Any
-    stream: int
-    time: float | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +109,7 @@ class VideoReader:
     def _open(
         self, format: str | None, start: float | None, duration: float | None, threads: int, accelerator: Any | None
     ) -> None:
-        for back in _SEEK_BACK:
+        for back in SEEK_BACK:
             self._open_at(format, start, duration, threads, accelerator, back)
             if not self._late:
                 break
@@ -172,8 +156,8 @@ class VideoReader:
         # Frame threads hold back a frame each: fast for files, latency on a pipe.
         self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
         self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
-        self._window = self._make_window(start, duration)
-        sought = back is not None and self._seek(back)
+        self._window = wanted(self.container, start, duration)
+        sought = back is not None and not self.is_pipe and self._seek(back)
         rate = probe.frame_rate(self.stream)
         no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
         self._clock = FrameClock(self._time_base, rate, no_pts)
@@ -190,39 +174,12 @@ class VideoReader:
         self._late = False
         self._read_first_frame(sought)
 
-    def _make_window(self, start: float | None, duration: float | None) -> Window:
-        if start is None and duration is None:
-            return Window(None, None)
-        origin = self.container.start_time or 0
-        begin = None if start is None else origin + round(start * 1_000_000)
-        base = origin if begin is None else begin
-        return Window(begin, None if duration is None else base + round(duration * 1_000_000))
-
     def _seek(self, back: int) -> bool:
-        """Go to `back` seconds before the start, or a key frame earlier; False if the input stands at its beginning."""
-        if not self._window.begin or self.is_pipe or self.container.duration is None:
-            return False
-        seconds = Fraction(self._window.begin, 1_000_000) - back
-        if self.stream.codec_context.has_b_frames:
-            seconds -= _H26X_BASE_PEDESTAL
-        target = max(int(seconds / self._time_base), self.stream.start_time or 0)
         try:
-            self.container.seek(target, stream=self.stream)
+            return seek(self.stream, self._time_base, self._window, back)
         except (av.error.FFmpegError, OSError):
             self.warnings.append(f"{self.name} cannot be searched; reading it from the beginning up to the start")
             return False
-        return True
-
-    def _missed(self) -> bool:
-        """Whether what was decoded first after a search lies behind the start, within what the input holds.
-
-        Where a container has no index (MPEG-TS), libav goes to a time and not to a key frame before it: until the
-        next one nothing can be decoded.
-        """
-        begin, duration = self._window.begin or 0, self.container.duration or 0
-        if begin >= (self.container.start_time or 0) + duration:
-            return False
-        return self._seen is None or not self._window.until(self._seen, self._time_base)
 
     def _read_first_frame(self, sought: bool) -> None:
         """Decode up to the first frame, so that `info` is complete and bad inputs fail at once."""
@@ -231,7 +188,7 @@ class VideoReader:
             self._ahead.append(item)
             if isinstance(item, Frame):
                 break
-        if sought and self._missed():
+        if sought and missed(self.container, self._time_base, self._window, self._seen):
             self._late = True
             return
         if not isinstance(item, Frame):
@@ -322,7 +279,7 @@ class VideoReader:
                     if packet.stream.index in self.pictures:
                         continue  # libav sends cover art again after a seek
                     self.pictures[packet.stream.index] = bytes(packet)
-                copied = self._trim(packet)
+                copied = trimmed(packet, self._window)
                 if copied is not None:
                     yield copied
                 continue
@@ -412,29 +369,6 @@ class VideoReader:
             duration=frame.duration or None,
             extra=FrameExtra(interlaced, frame if captions else None),
         )
-
-    def _trim(self, packet: Any) -> CopiedPacket | None:
-        base = probe.fraction(packet.time_base) or probe.fraction(packet.stream.time_base)
-        ticks = packet.pts if packet.pts is not None else packet.dts
-        if base is None or ticks is None or (self._window.begin is None and self._window.end is None):
-            return CopiedPacket(
-                packet, packet.stream.index, None if base is None or ticks is None else float(ticks * base)
-            )
-        if is_picture(packet.stream):
-            return CopiedPacket(packet, packet.stream.index, None)
-        if self._window.after(ticks, base):
-            return None
-        shift = self._window.shift(base)
-        if self._window.before(ticks, base):
-            left = ticks + (packet.duration or 0) - shift
-            if packet.stream.type != "subtitle" or left <= 0:
-                return None
-            packet.pts = packet.dts = 0  # a subtitle that is on screen at the start stays there
-            packet.duration = left
-        else:
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
-        return CopiedPacket(packet, packet.stream.index, float((ticks - shift) * base))
 
     def _well_after(self, packet: Any) -> bool:
         """Whether video has run a second past the end, so that the other streams are through as well."""

@@ -131,37 +131,29 @@ def _numbers(pattern: str) -> list[int]:
 
 
 class PictureFiles:
-    """Where a sequence goes: every picture takes its name when it is whole (libav does that).
+    """Where a sequence goes, as `PartFile` is where a file goes: here libav names each picture when it is whole.
 
     Args:
         target: pattern of the names.
+        source: the input, which must not have the same.
+        overwrite: whether pictures of these names may be replaced.
+        first: number of the first picture.
 
     Attributes:
-        name: what libav opens.
-        first: number of the first picture; to be set before `options` is read.
+        name: what libav opens; options: what its muxer has to be told.
+
+    Raises:
+        OutputError: see `check`.
     """
 
     pipe = False
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, source: str, overwrite: bool, first: int | None) -> None:
+        self.check(target, source, overwrite)
         self.target = target
         self.name = "file:" + target
-        self.first = _FIRST
-
-    @property
-    def options(self) -> dict[str, str]:
-        """What libav has to be told."""
-        return {"start_number": str(self.first), "atomic_writing": "1"}
-
-    def older(self, count: int) -> str | None:
-        """What to say of pictures of this name that lie beyond the `count` that were written."""
-        beyond = [number for number in _numbers(self.target) if number >= self.first + count]
-        if not beyond:
-            return None
-        return (
-            f"{self.target}: numbers {beyond[0]} to {beyond[-1]} are left from before; "
-            "remove them if they are not wanted"
-        )
+        self._first = _FIRST if first is None else first
+        self.options = {"start_number": str(self._first), "atomic_writing": "1"}
 
     @staticmethod
     def check(target: str, source: str, overwrite: bool) -> None:
@@ -180,6 +172,16 @@ class PictureFiles:
                 f"{target}: {len(there)} such pictures already exist, from number {there[0]} on; "
                 "use -y to overwrite them"
             )
+
+    def left_over(self, count: int) -> str | None:
+        """What to say of pictures of this name that lie beyond the `count` that were written, if there are any."""
+        beyond = [number for number in _numbers(self.target) if number >= self._first + count]
+        if not beyond:
+            return None
+        return (
+            f"{self.target}: numbers {beyond[0]} to {beyond[-1]} are left from before; "
+            "remove them if they are not wanted"
+        )
 
     def commit(self) -> None:
         """Nothing is left to do."""

@@ -10,7 +10,7 @@ import av
 import av.error
 
 from ..errors import OptionError, OutputError
-from .sequence import ENCODERS, PictureFiles, is_pattern
+from .sequence import PictureFiles, is_pattern
 from .source import is_pipe, reason
 
 __all__ = ["PartFile", "check_target", "container_format", "part_path", "write_failed"]
@@ -98,20 +98,22 @@ def part_path(target: str) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def check_target(target: str, source: str, overwrite: bool) -> None:
+def check_target(target: str, source: str, overwrite: bool, format: str | None = None) -> None:
     """Refuse a target that cannot become the output; touches nothing on disk.
+
+    Args:
+        format: the muxer, where one writes it: that of pictures writes as many as there are frames.
 
     Raises:
         OutputError: exists, is the input, is a directory, or its folder does not exist.
     """
     if is_pipe(target):
         return
+    if format == "image2":
+        return PictureFiles.check(target, source, overwrite)
     path = Path(target)
     if path.is_dir():
         raise OutputError(f"{target} is a directory; name the file to write inside it")
-    if is_pattern(target) and path.suffix.lower() in ENCODERS:
-        PictureFiles.check(target, source, overwrite)
-        return
     if path.exists():
         if os.path.exists(source) and os.path.samefile(path, source):
             raise OutputError(f"{target} is the input; give the output another name")
@@ -131,7 +133,7 @@ class PartFile:
 
     Attributes:
         pipe: whether the target is stdout.
-        name: what libav opens: the hidden part file, or "pipe:1".
+        name: what libav opens: the hidden part file, or "pipe:1"; options: what its muxer has to be told.
 
     Raises:
         OutputError: exists, is the input, is a directory, or its folder cannot be written to.
@@ -141,6 +143,7 @@ class PartFile:
         self.target = target
         self.pipe = is_pipe(target)
         self.name = "pipe:1"
+        self.options: dict[str, str] = {}
         if self.pipe:
             return
         check_target(target, source, overwrite)
@@ -154,6 +157,10 @@ class PartFile:
             except OSError as error:
                 raise write_failed(target, error) from error
         self.name = "file:" + str(self.path)
+
+    def left_over(self, count: int) -> str | None:
+        """Nothing: a file is replaced as a whole."""
+        return None
 
     def commit(self) -> None:
         """Give the part file the target's name.

@@ -18,8 +18,9 @@ from ..errors import OutputError
 from . import streams
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
+from .packets import CopiedPacket
 from .pixels import Packer
-from .reader import CopiedPacket, FrameExtra, VideoReader
+from .reader import FrameExtra, VideoReader
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
@@ -99,10 +100,7 @@ class VideoWriter:
         if dry:
             return
         if self.format == "image2":
-            PictureFiles.check(self.name, reader.name, overwrite)
-            self._part = PictureFiles(self.name)
-            if reader.pictures_from is not None:
-                self._part.first = reader.pictures_from
+            self._part = PictureFiles(self.name, reader.name, overwrite, reader.pictures_from)
         else:
             self._part = PartFile(self.name, reader.name, overwrite)
 
@@ -184,7 +182,7 @@ class VideoWriter:
             raise self._failed(error) from error
         self._output = None
         assert self._part is not None
-        if isinstance(self._part, PictureFiles) and (line := self._part.older(self.frames)):
+        if line := self._part.left_over(self.frames):
             self.warnings.append(line)
         try:
             self._part.commit()
@@ -271,11 +269,9 @@ class VideoWriter:
         return (*matrix[:6], matrix[6] * wide // was_wide, matrix[7] * high // was_high, matrix[8])
 
     def _container_options(self, frame: Frame) -> dict[str, str]:
-        options: dict[str, str] = {}
         flags = []
         assert self._part is not None
-        if isinstance(self._part, PictureFiles):
-            return self._part.options
+        options = dict(self._part.options)
         if self.format in _MOV_FAMILY:
             options["video_track_timescale"] = str(self._time_base.denominator)
             if self._part.pipe:
