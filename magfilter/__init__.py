@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
     from magfilter.options import MagnifyOptions
     from magfilter.pipeline import Progress, Report, magnify_video
+    from magfilter.suggest import Suggestion, suggest_alpha
 
 __all__ = [
     "BackendError",
@@ -46,11 +47,13 @@ __all__ = [
     "OutputError",
     "Progress",
     "Report",
+    "Suggestion",
     "VideoReader",
     "VideoWriter",
     "__version__",
     "magnify_video",
     "measure_motion",
+    "suggest_alpha",
 ]
 
 
@@ -60,6 +63,7 @@ _HOMES = {
     "magfilter.media": ("EncodeOptions", "Frame", "VideoReader", "VideoWriter"),
     "magfilter.options": ("MagnifyOptions",),
     "magfilter.pipeline": ("Progress", "Report", "magnify_video"),
+    "magfilter.suggest": ("Suggestion", "suggest_alpha"),
 }
 
 

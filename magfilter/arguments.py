@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -17,8 +17,10 @@ __all__ = [
     "RAMPING",
     "SHOWING",
     "TARGETING",
+    "Chosen",
     "choosing_options",
     "engine_options",
+    "factor",
     "line",
     "pairs",
     "ramping_options",
@@ -35,6 +37,12 @@ SHOWING = ("compare", "show_flow")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class Chosen(NamedTuple):
+    """A factor that is chosen by the clip: so that its largest motion becomes `size` px, or None for the usual."""
+
+    size: float | None
+
+
 def seconds(text: str | float) -> float:
     """A time as ffmpeg takes it: 12.5, 1:30 or 0:01:30.5."""
     digits = str(text).removeprefix("-")
@@ -46,6 +54,20 @@ def seconds(text: str | float) -> float:
     if time is None or len(units) > 2:
         raise click.BadParameter(f"{text!r} is not a time; give seconds (12.5) or [HH:]MM:SS (1:30)")
     return -time if str(text).startswith("-") else time
+
+
+def factor(text: str | float) -> float | Chosen:
+    """A magnification factor: a number, or "auto" or a size such as "12px", for which the clip decides."""
+    digits = str(text).strip()
+    if digits == "auto":
+        return Chosen(None)
+    try:
+        number = float(digits.removesuffix("px"))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no factor; give a number such as 10, auto, or the largest motion's size to be, such as 12px"
+        ) from None
+    return Chosen(number) if digits.endswith("px") else number
 
 
 def pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -17,8 +17,10 @@ from magfilter.arguments import (
     RAMPING,
     SHOWING,
     TARGETING,
+    Chosen,
     choosing_options,
     engine_options,
+    factor,
     pairs,
     ramping_options,
     seconds,
@@ -36,6 +38,7 @@ from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
 from magfilter.progress import ProgressPrinter
 from magfilter.stages import Stopped
+from magfilter.suggest import suggest_alpha
 
 __all__ = ["main"]
 
@@ -51,6 +54,7 @@ Exit codes
 \b
 Examples
   magfilter in.mp4 out.mp4 --alpha 10
+  magfilter in.mp4 out.mp4 --alpha auto
   magfilter in.mov out.mkv -a 20 -c:v ffv1
   magfilter in.mp4 out.mp4 -a 20 --mask cat.png --mask-grow 8
   magfilter in.mp4 out.mp4 -a 50 --band 8:12 --detrend
@@ -69,10 +73,13 @@ Examples
 @click.option(
     "-a",
     "--alpha",
-    type=float,
+    type=factor,
     default=10.0,
     show_default=True,
-    help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes.",
+    metavar="ALPHA|auto|SIZEpx",
+    help="Magnification factor: output motion = ALPHA × input motion. 1 changes nothing, 0 freezes. 12px: the factor "
+    "that makes the largest motion 12 px large; auto: 3 % of the picture's shorter side. "
+    "IN is then looked through first.",
 )
 @ramping_options
 @targeting_options
@@ -175,7 +182,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
     if o["overwrite"] and o["keep"]:
         raise OptionError("-y and -n contradict each other; give one")
     options = MagnifyOptions(
-        alpha=o["alpha"],
+        **({} if isinstance(o["alpha"], Chosen) else {"alpha": o["alpha"]}),
         model=o["model"],
         backend=o["backend"],
         device=o["device"],
@@ -244,6 +251,10 @@ def _work(
     o: dict[str, Any],
 ) -> Report:
     """Open the job, and describe or run it."""
+    if isinstance(o["alpha"], Chosen):
+        found = suggest_alpha(source, options, size=o["alpha"].size, progress=printer.update, stop=stop)
+        printer.line(str(found))
+        options = replace(options, alpha=found.alpha)
     with Job(source, target, options, stop=stop, dry=o["info"]) as job:
         if o["info"]:
             # Names that are no valid UTF-8 are shown, not choked on.

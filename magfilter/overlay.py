@@ -22,7 +22,7 @@ from magfilter.media.frame import Plane
 from magfilter.media.orientation import Orientation
 from magfilter.paint import BLACK, YELLOW, Cover, Rgb, ink, paint
 
-__all__ = ["ArrowGrid", "FlowOverlay", "scale_for"]
+__all__ = ["DEVIATION", "ArrowGrid", "FlowOverlay", "scale_for"]
 
 Field = NDArray[np.float32]
 Numbers = NDArray[np.intp]
@@ -36,6 +36,7 @@ FAINT = 0.08  # of the scale; nor is one too short to tell which way it points
 # still clip with noise of 1/255 it is below 0.15 in 999 of 1000 cells, in a beam that swings by 0.3 px above 0.3.
 EVIDENT = 0.25
 NOISE = 0.7 / 255  # the least that is assumed; a codec smooths the noise away and leaves errors of its own
+DEVIATION = 0.6745  # standard deviations, the median of what normal noise measures
 SMALLEST = 0.05  # px; the scale begun with
 
 
@@ -97,12 +98,13 @@ class ArrowGrid:
         sums = _sums(np.stack([*(cells * weight), weight]), rows - rows[0], columns - columns[0])
         return (sums[:2] / np.where(sums[2] > 0, sums[2], 1)).astype(np.float32)
 
-    def evidence(self, motion: Field, light: Field) -> Field:
+    def evidence(self, motion: Field, light: Field, most: float = math.inf) -> Field:
         """How far motion (2, rows, columns) px shows in the picture: the rms change of brightness that it
         brings about in each cell, over the noise of a pixel.
 
         Args:
             light: (H, W) luma, 0..1.
+            most: what the noise is known not to exceed. Fine texture looks like noise.
         """
         # Every other pixel is enough to know the texture of a cell.
         centre, left, right = light[1:-1:2, 1:-1:2], light[1:-1:2, :-2:2], light[1:-1:2, 2::2]
@@ -113,7 +115,7 @@ class ArrowGrid:
         gx, gy = (right[:, :columns] - left[:, :columns]) / 2, (below - above) / 2
         # What curves differently across than down is noise, mostly (Immerkær 1996, at a pixel's four neighbours).
         bend = left[:, :columns] + right[:, :columns] - above - below
-        noise = max(NOISE, float(np.median(np.abs(bend))) / 0.6745 / 2)
+        noise = max(NOISE, min(most, float(np.median(np.abs(bend))) / DEVIATION / 2))
         edges = [np.minimum(span * self.stride // 2, limit) for span, limit in zip(self.edges, gx.shape, strict=True)]
         xx, xy, yy, count = _sums(np.stack([gx * gx, gx * gy, gy * gy, np.ones_like(gx)]), *edges)
         own = noise * noise / 2 * count  # what noise adds to the squares

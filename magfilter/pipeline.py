@@ -24,7 +24,7 @@ from magfilter.errors import CorruptInput, OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
 from magfilter.media.encoders import check_names
-from magfilter.media.source import is_pipe
+from magfilter.media.source import is_live, is_pipe
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
 from magfilter.stages import LARGE, POLL, Lane, Stopped, patiently, start_stage
@@ -197,7 +197,7 @@ class Job:
             self.magnifier.watch()
         # Frame 0 is what the magnifier takes for its reference anyway, pipe or not.
         far = self.magnifier.policy.kind == "frame" and self.magnifier.policy.number > 0
-        if far and self._is_live():
+        if far and is_live(self.source):
             raise OptionError(
                 f"reference {self.magnifier.policy} must be found before the first frame is magnified, which a pipe "
                 "does not allow; use --reference first, or a file"
@@ -229,10 +229,6 @@ class Job:
         """Seconds from the first frame to the last, or None if the input does not say."""
         frames, rate = self.reader.expected_frames, self.reader.info.rate
         return (frames - 1) / float(rate) if frames and rate else self.options.duration
-
-    def _is_live(self) -> bool:
-        """Whether the input can be read only once: stdin, a named pipe, a device."""
-        return is_pipe(self.source) or (os.path.exists(self.source) and not os.path.isfile(self.source))
 
     def _open(self, threads: int) -> VideoReader:
         o = self.options
@@ -382,7 +378,7 @@ class Job:
                         progress(step)
         finally:
             gone.set()
-            self._decoding.join(PATIENCE_PIPE if self._is_live() else PATIENCE)
+            self._decoding.join(PATIENCE_PIPE if is_live(self.source) else PATIENCE)
             for stage in stages:
                 stage.join()
             self._encoding.join(PATIENCE_PIPE if self.to_pipe else None)

@@ -156,9 +156,11 @@ def check_refusal(code: int, out: str, err: str, expected: int, text: str) -> No
 
 NO_INPUT_NEEDED = [
     (["-a", "-1"], 2, "alpha must be a number of 0 or more.* got -1"),
+    (["--alpha", "-3px"], 2, "more than 0 px, got -3"),
+    (["--alpha", "auto", "--alpha-end", "3"], 2, "cannot be chosen by the clip; give numbers"),
     (["--alpha", "nan"], 2, "alpha must be .* got nan"),
     (["--alpha=inf"], 2, "alpha must be .* got inf"),
-    (["--alpha", "ten"], 2, "'--alpha': 'ten' is not a valid float"),
+    (["--alpha", "ten"], 2, "'--alpha': 'ten' is no factor; give a number"),
     (["--reference", "every:-2"], 2, "reference 'every:-2' is none of: first, previous, every:SECONDS"),
     (["--model", "best"], 1, "no model is called 'best'; shipped are: .*warp"),
     (["--model", "missing.onnx"], 1, "missing.onnx: no such model file"),
@@ -407,6 +409,21 @@ def test_frequencies_from_the_command_line(run, clips, tmp_path):
     with VideoReader(tmp_path / "out.mkv") as reader:
         assert "band=2:4 notch=3:3.5 notch=3.6:3.7 fps=1000 max_shift=5 smooth=16 detrend" in str(reader.info.metadata)
     assert "only 2 to 4 Hz, at 25 frames a second\n" in run("in.mkv", "--info", "--band", "2:4")[1] + "\n"
+
+
+def test_alpha_by_the_clip(run, clips, tmp_path):
+    clips("in.mkv", codec="ffv1", frames=6)
+    code, out, err = run("in.mkv", "--info", "--alpha", "3px")
+    assert code == 0
+    alpha = re.match(r"alpha ([0-9.]+): the largest motion found, [0-9.]+ px, ", err)[1]
+    assert f"motion   alpha {alpha}, reference first" in out
+    code, out, err = run("in.mkv", "out.mkv", "-a", "3px", "-c:v", "ffv1")
+    assert (code, out) == (0, "")
+    assert err.startswith(f"alpha {alpha}: ")
+    with VideoReader(tmp_path / "out.mkv") as reader:
+        assert f"alpha={alpha} " in str(reader.info.metadata)
+    assert run("in.mkv", "out.mkv", "-y", "-q", "-a", "auto", "-c:v", "ffv1") == (0, "", "")
+    check_refusal(*run("-", "out2.mkv", "-a", "auto"), 2, "a pipe cannot give; give a number")
 
 
 def test_ramps_and_references_from_the_command_line(run, clips, tmp_path):

@@ -287,8 +287,8 @@ def test_model_starts_anew_with_each_reference(monkeypatch):
     class Fake:
         """Returns (number of frames since the reference) · alpha as the picture's level."""
 
-        def __init__(self, alpha, *, model, shot_cuts, threads):
-            made.append((alpha, model, shot_cuts))
+        def __init__(self, alpha, *, model, shot_cuts, threads, **options):
+            made.append((alpha, model, shot_cuts, *options.items()))
             self.alpha, self.count = alpha, -1
 
         def reset(self):
@@ -302,3 +302,14 @@ def test_model_starts_anew_with_each_reference(monkeypatch):
     magnify = methods.method("model:some.onnx")
     assert [magnify(flat(0), flat(1), alpha)[0, 0, 0] for alpha in (4.0, 4.0, 10.0)] == [4, 4, 10]
     assert made == [(4.0, "some.onnx", False), (10.0, "some.onnx", False)]
+    methods.method("model:a@b.onnx@smooth=8,max_shift=2.5")(flat(0), flat(1), 2.0)
+    assert made[2:] == [(2.0, "a@b.onnx", False, ("smooth", 8.0), ("max_shift", 2.5))]
+
+
+def test_options_of_a_model_that_are_none():
+    with pytest.raises(ValueError, match="a number for smooth in model:warp@smooth=much, got 'much'"):
+        methods.method("model:warp@smooth=much")
+    with pytest.raises(ValueError, match="smooth must be more than 0"):
+        methods.method("model:warp@smooth=-1")(flat(0), flat(1), 2.0)
+    with pytest.raises(ValueError, match="smoth"):
+        methods.method("model:warp@smoth=1")(flat(0), flat(1), 2.0)

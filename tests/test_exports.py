@@ -27,11 +27,13 @@ PUBLIC = {
     "OutputError",
     "Progress",
     "Report",
+    "Suggestion",
     "VideoReader",
     "VideoWriter",
     "__version__",
     "magnify_video",
     "measure_motion",
+    "suggest_alpha",
 }
 
 

@@ -15,7 +15,7 @@ from ..errors import InputError, OptionError
 from .probe import describe_streams
 from .sequence import ImageSequence
 
-__all__ = ["TAG_ERRORS", "is_pipe", "open_input", "pick_video", "reason"]
+__all__ = ["TAG_ERRORS", "is_live", "is_pipe", "open_input", "pick_video", "reason"]
 
 # Tags that are not UTF-8 must survive; PyAV 19 has no such option any more.
 TAG_ERRORS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -26,6 +26,11 @@ _NOT_MEDIA = {"tty", "bin", "idf", "xbin", "adf"}
 def is_pipe(source: str) -> bool:
     """Whether `source` names the process's own stdin or stdout."""
     return source in ("-", "pipe:", "pipe:0", "pipe:1")
+
+
+def is_live(source: str) -> bool:
+    """Whether it can be read only once: stdin, a named pipe, a device."""
+    return is_pipe(source) or (os.path.exists(source) and not os.path.isfile(source))
 
 
 def reason(error: BaseException) -> str:

@@ -58,7 +58,8 @@ def evaluate(
     \b
     Methods:
       copy                        the frame as it is: what doing nothing scores
-      model:NAME, model:FILE      a network through the filter
+      model:NAME, model:FILE      a network through the filter; behind an @ options of
+                                  magfilter.Magnifier that are numbers: model:warp@smooth=8
       warp-nearest, warp-bilinear the paper's baselines (App. A7); …-holes without inpainting;
                                   :FLOW for an estimator other than dis
       phase                       phase-based Eulerian magnification

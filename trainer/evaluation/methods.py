@@ -7,6 +7,7 @@ alpha)`` as well; :func:`clip` uses it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -79,23 +80,37 @@ def _magnifier(alpha: float, model: str, **options: Any) -> Magnifier:
     try:
         # As many threads as OpenCV has here: where items are measured side by side, each has its share of the cores.
         return magfilter.Magnifier(alpha=alpha, shot_cuts=False, threads=cv2.getNumThreads(), **options)
-    except magfilter.MagfilterError as error:  # the command knows ValueError: it must not import magfilter
+    except (magfilter.MagfilterError, TypeError) as error:  # the command knows ValueError: it must not import magfilter
         raise ValueError(str(error)) from error
 
 
+OPTIONS = re.compile(r"@((?:\w+=[^,@]*)(?:,\w+=[^,@]*)*)$")
+
+
 class Model:
-    """The project's own filter, ``name`` being a shipped model's name or a path to one."""
+    """The project's own filter, ``name`` being a shipped model's name or a path to one.
+
+    Behind an @ stand options of `magfilter.Magnifier` that are numbers: ``warp-light@smooth=8,max_shift=20``.
+    """
 
     def __init__(self, name: str) -> None:
-        if not name:
+        found = OPTIONS.search(name)
+        self.name = name[: found.start()] if found else name
+        if not self.name:
             raise ValueError("Write model:NAME or model:PATH, for example model:models/warp.onnx")
-        self.name = name
+        self.options: dict[str, float] = {}
+        for pair in found[1].split(",") if found else ():
+            option, _, value = pair.partition("=")
+            try:
+                self.options[option] = float(value)
+            except ValueError:
+                raise ValueError(f"Expected a number for {option} in model:{name}, got {value!r}.") from None
         self._opened: dict[float, Magnifier] = {}  # a network is read once for each alpha
         self._last: tuple[Magnifier, np.ndarray] | None = None
 
     def __call__(self, reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
         if alpha not in self._opened:
-            self._opened[alpha] = _magnifier(alpha, self.name)
+            self._opened[alpha] = _magnifier(alpha, self.name, **self.options)
         magnifier = self._opened[alpha]
         magnifier.reset()
         magnifier.push(reference)

@@ -1,0 +1,212 @@
+"""Choosing alpha by what moves: look through a clip first, and magnify its largest motion to a size that is seen.
+
+What counts is motion that shows: which over the frames looked at changes the brightness of a cell of the picture, and
+of one beside it, by more than noise is taken for motion. And only what is magnified: within masks and regions, of the
+band, without the camera's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.ahead import looking_ahead
+from magfilter.errors import OptionError
+from magfilter.magnifier import Measured
+from magfilter.media import Frame
+from magfilter.media.colour import luma
+from magfilter.media.source import is_live
+from magfilter.options import MagnifyOptions
+from magfilter.overlay import DEVIATION, ArrowGrid
+from magfilter.pipeline import Job, Progress
+from magfilter.stages import Stopped
+
+__all__ = ["Suggestion", "suggest_alpha"]
+
+Array = NDArray[np.float32]
+
+SIZE = 0.03  # of the picture's shorter side: what the largest motion becomes, where nobody says
+LARGEST = 100.0  # more is never suggested; what moves less than so is easily the camera's, or the codec's
+SAMPLES = 48  # frames looked at, where each can be measured by itself
+IN_A_ROW = 300  # frames looked at from the beginning, where it takes what came before them
+UNKNOWN = 10  # from one frame to the next, where the clip's length is not known
+# The change of brightness that the motion of a cell brings about, rms over frames and pixels, over a pixel's noise.
+# Photographs that stand still stay below it, with noise of 0.5 to 10 code values. What a codec does to them does not:
+# its blocks do move.
+SHOWS = 0.1
+MOST = 90.0  # percentile of a cell's motion over the frames: one frame of a door that is slammed does not decide
+FASTEST = 95.0  # percentile of that over the cells where it shows: nor does one astray
+OWN = 2.0  # placeholder for the factor, which what is measured does not depend on
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A factor, and why.
+
+    Attributes:
+        alpha: magnification factor, 1 to 100, two digits.
+        motion: px, the largest motion found that shows above the noise, outliers aside; 0 if there is none.
+        size: px that this motion was to become.
+        frames: how many were looked at.
+    """
+
+    alpha: float
+    motion: float
+    size: float
+    frames: int
+
+    def __str__(self) -> str:
+        if not self.motion:
+            return f"alpha {self.alpha:g}: no motion was found that shows above the noise"
+        found = f"alpha {self.alpha:g}: the largest motion found, {self.motion:.2g} px,"
+        if self.motion > self.size:
+            return f"{found} is more than {self.size:.3g} px already"
+        more = f"; give a larger --alpha for {self.size:.3g} px" if self.motion * LARGEST < self.size else ""
+        return f"{found} becomes {self.alpha * self.motion:.2g} px{more}"
+
+
+def suggest_alpha(
+    source: str | os.PathLike[str],
+    options: MagnifyOptions | None = None,
+    *,
+    size: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+    **changes: Any,
+) -> Suggestion:
+    """The factor that makes the largest motion of a clip so many px large.
+
+    Looks at 48 frames spread over the clip; with a band, a notch or a reference that changes, at the first 300.
+
+    Args:
+        source: path of a file, which is read through.
+        options: of the job; `alpha` does not count. Further keyword arguments replace single fields of it.
+        size: px, above 0; None for 3 % of the picture's shorter side.
+        progress: called after every frame that was looked at, in the calling thread.
+        stop: set it to end early.
+
+    Raises:
+        OptionError: size is out of range; the source is a pipe; the factor would not be one for all, or the model
+            measures no motion.
+        InputError, ModelError, BackendError: as `magnify_video`.
+        Stopped: `stop` was set.
+    """
+    options = replace(options or MagnifyOptions(), **changes)
+    if size is not None and not (math.isfinite(size) and size > 0):
+        raise OptionError(f"alpha chosen for a size takes more than 0 px, got {size:g}")
+    if options.alpha_end is not None or options.alpha_keys or options.alpha_map is not None:
+        raise OptionError("alpha that changes over time or with the place cannot be chosen by the clip; give numbers")
+    options = replace(options, alpha=OWN, compare=None, show_flow=False)
+    if is_live(os.fspath(source)):
+        raise OptionError("alpha chosen by the clip takes reading it twice, which a pipe cannot give; give a number")
+    stop = stop or threading.Event()
+    with closing(Job(source, None, options, stop=stop)) as job:
+        if job.magnifier.engine.model.descriptor.output == "frame":
+            name = job.magnifier.engine.model.descriptor.name
+            raise OptionError(f"model {name} measures no motion by which alpha could be chosen; give a number")
+        cells = _Cells()
+        started = time.perf_counter()
+        if size is None:
+            size = SIZE * min(job.reader.info.width, job.reader.info.height)
+        for frame, found in _measured(job):
+            if stop.is_set():
+                raise Stopped
+            cells.add(frame, found)
+            if progress:
+                progress(Progress(cells.frames, _due(job), time.perf_counter() - started, frame.time))
+    motion = cells.largest()
+    wanted = size / motion if motion else LARGEST
+    return Suggestion(_rounded(min(max(wanted, 1.0), LARGEST)), motion, size, cells.frames)
+
+
+class _Cells:
+    """What moved in the cells of a picture, frame after frame."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._light: Array | None = None  # of the first
+        self._noise = math.inf
+        self._grid: ArrowGrid | None = None
+        self._moved: list[Array] = []
+
+    def add(self, frame: Frame, found: Measured) -> None:
+        """One more frame; of what moves in it, only what is magnified counts."""
+        self.frames += 1
+        light = luma(frame)
+        if self._light is None:
+            self._light = light
+        else:  # neither noise nor motion is more than this
+            apart = np.abs(light[::2, ::2] - self._light[::2, ::2])
+            self._noise = min(self._noise, float(np.median(apart)) / DEVIATION / 2**0.5)
+        flow = found.flow if found.part is None else found.part
+        if flow is None:  # it is the reference, or nothing is magnified
+            return
+        if found.gain is not None:
+            flow = flow * (found.gain != 1)
+        _, rows, columns = flow.shape
+        self._grid = ArrowGrid((rows, columns), -(-frame.width // columns), frame.height, frame.width)
+        self._moved.append(self._grid.motion(flow))
+
+    def largest(self) -> float:
+        """How far what moves most has moved, px; 0 if no motion shows above the noise."""
+        if self._grid is None or self._light is None:
+            return 0.0
+        still = [np.zeros_like(self._moved[0])] * (self.frames - len(self._moved))
+        moved = np.stack([*still, *self._moved])  # (n, 2, rows, columns)
+        # About its mean: the reference's own noise moves every frame alike.
+        swing = moved - moved.mean(0)
+        change = [np.square(self._grid.evidence(each, self._light, self._noise)) for each in swing]
+        shows = np.sqrt(np.mean(change, 0)) > SHOWS
+        way = np.percentile(np.hypot(moved[:, 0], moved[:, 1]), MOST, 0)[shows & _beside(shows)]
+        return float(np.percentile(way, FASTEST)) if way.size else 0.0
+
+
+def _beside(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells with one of these to the left, to the right, above or below."""
+    padded = np.pad(cells, 1)
+    out: NDArray[np.bool_] = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return out
+
+
+def _in_order(job: Job) -> bool:
+    """Whether what a frame's motion is takes the frames before it."""
+    magnifier = job.magnifier
+    return magnifier.part.timed or magnifier.reach is not None or magnifier.policy.kind not in ("first", "frame")
+
+
+def _due(job: Job) -> int | None:
+    """How many frames are looked at, if that is known."""
+    frames = job.reader.expected_frames
+    if _in_order(job):
+        return min(IN_A_ROW, frames) if frames else None
+    return min(SAMPLES, frames) if frames else None
+
+
+def _measured(job: Job) -> Iterator[tuple[Frame, Measured]]:
+    """The frames that are looked at, and what moves in them."""
+    magnifier, targets, number = job.magnifier, job.targets, count()
+    every = 1 if _in_order(job) else max(1, (job.reader.expected_frames or UNKNOWN * SAMPLES) // SAMPLES)
+
+    def chosen() -> Iterator[Frame]:
+        frames = (item for item in job.reader if isinstance(item, Frame))
+        yield from islice(frames, 0, IN_A_ROW if _in_order(job) else None, every)
+
+    for frame in looking_ahead(chosen(), magnifier.foresee, max(1, magnifier.engine.at_once)):
+        if targets:
+            targets.follow(next(number) * every)
+        yield frame, magnifier.measure(frame)
+
+
+def _rounded(alpha: float) -> float:
+    """Two digits."""
+    return float(f"{alpha:.2g}")
