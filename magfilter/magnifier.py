@@ -350,6 +350,8 @@ class Magnifier:
             reference = self._ahead.last
         if self._gains.idle and not self._watched:
             reference = None  # where nothing is magnified, nothing is measured
+        if reference is not None and reference.shape != image.shape:
+            reference = None  # `measure` will refuse it
         self._ahead.look(frame, light, image, reference)
 
     def measure(self, frame: Frame) -> Measured:

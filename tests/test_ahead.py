@@ -176,6 +176,16 @@ def test_a_frame_of_another_size_is_refused_in_its_turn():
         magnifier.push(large)
 
 
+def test_nothing_is_measured_against_a_picture_of_another_size(monkeypatch):
+    """Where nothing has been measured yet, so that no size is in force: the network would be asked in vain."""
+    one, two = film(2, lambda t: (t, t))
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
+    monkeypatch.setattr(magnifier._ahead, "_run", lambda one, two: pytest.fail("asked"))
+    magnifier.foresee(one)
+    magnifier.foresee(two.replace(planes=(two.planes[0][:50],)))
+    assert [seen.motion for seen in magnifier._ahead._seen.values()] == [None, None]
+
+
 def test_nothing_is_foreseen_where_nothing_is_measured():
     assert not Magnifier(1, threads=2, at_once=2, backend="onnxruntime-cpu").foresees
     assert not Magnifier(8, threads=1, at_once=2, backend="onnxruntime-cpu").foresees

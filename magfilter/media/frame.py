@@ -184,10 +184,15 @@ class Frame:
         Raises:
             ValueError: for another shape or type.
         """
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype not in (np.uint8, np.uint16):
+        if not isinstance(array, np.ndarray):
             raise ValueError(
-                f"expected an (H, W, 3) uint8 or uint16 array, got {array.dtype} with array.shape={array.shape}"
+                f"expected an (H, W, 3) uint8 or uint16 array of NumPy, got {type(array).__name__}; "
+                "numpy.asarray makes one of most things"
             )
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"expected an (H, W, 3) uint8 or uint16 array, got {array.dtype} of shape {array.shape}")
+        if not array.size:
+            raise ValueError(f"expected a picture, got an array of shape {array.shape} without a pixel")
         layout = PixelLayout.from_name("gbrp" if array.dtype == np.uint8 else "gbrp16le")
         assert layout is not None
         planes = tuple(np.ascontiguousarray(array[..., i]) for i in (1, 2, 0))
