@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ pytest.importorskip("torch")
 pytest.importorskip("cv2")
 pytest.importorskip("skimage")
 from toys import photographs
+from vibrations import write
 
 from magfilter.models import find_model
 from magfilter.networks.build import build_network
 from trainer import ablation
 from trainer.checkpoint import save_weights
-from trainer.evaluation.adaptation import clip_error
+from trainer.evaluation.adaptation import bounds, clip_error
 from trainer.loop import Plan
 from trainer.settings import Settings
 from trainer.train import Data
@@ -106,3 +108,13 @@ def test_error_on_a_clip_is_least_for_an_exact_magnifier():
     best = clip_error(lambda a, b, alpha: exact[b.tobytes()], frames, ["dis"], 4.0)["dis"]
     copied = clip_error(lambda a, b, alpha: b, frames, ["dis"], 4.0)["dis"]
     assert best < 0.3 * copied
+
+
+def test_what_could_be_won_of_a_clip(tmp_path):
+    clip = write(tmp_path / "clip.mkv", [texture(d, 128)[..., 0] for d in (0.0, 0.5, 1.0)])
+    head, _, row = bounds([Path(clip)], find_model("warp"), ["dis"]).splitlines()
+    assert head == "| clip | measured with | copy | network | dis's flow |"
+    name, judge, *errors = row.strip("| ").split(" | ")
+    assert (name, judge) == ("clip", "dis")
+    copied, network, best = map(float, errors)
+    assert max(network, best) < 0.3 * copied

@@ -4,6 +4,9 @@ Each clip's network is fitted to it (``trainer.adapt``), and the paper's motion 
 before and after with estimators that took no part in it, on pairs (frame 0, frame t) of frames spread
 over the clip. DIS has a say in what is kept, SpyNet has none. Rendered by the evaluation's plain backward
 warp, so that nothing needs exporting.
+
+``--bounds`` adapts nothing, and says what there is to be won: the error of the frame as it is, of the network,
+and of each judge's own flow in the network's place. By a judge, its own flow is about the best there can be.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from magfilter.models import DEFAULT_MODEL, find_model
 from trainer.ablation import network_method
 from trainer.adapt import adapt, read_frames
 from trainer.evaluation.estimators import estimator
-from trainer.evaluation.methods import Method
+from trainer.evaluation.methods import Method, copy, warp_by_flow
 from trainer.evaluation.protocol import motion_error
 
 __all__ = ["clip_error", "main"]
@@ -40,6 +43,19 @@ def clip_error(magnify: Method, frames: np.ndarray, judges: Sequence[str], alpha
     return {name: float(np.median(values)) for name, values in errors.items()}
 
 
+def bounds(clips: Sequence[Path], model: Path, judges: Sequence[str]) -> str:
+    """Markdown: what each judge says of the frame as it is, of the network, and of the flow of every judge."""
+    methods = {"copy": copy, "network": network_method(model)}
+    methods |= {f"{name}'s flow": warp_by_flow(estimator(name)) for name in judges}
+    rows = []
+    for clip in clips:
+        frames = read_frames(clip, FRAMES).permute(0, 2, 3, 1).contiguous().numpy()
+        found = [clip_error(method, frames, judges) for method in methods.values()]
+        rows += [[clip.stem, judge, *(f"{errors[judge]:.3f}" for errors in found)] for judge in judges]
+    lines = [["clip", "measured with", *methods], ["---"] * (2 + len(methods)), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints a Markdown table, a clip a row."""
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluation.adaptation", description=__doc__)
@@ -51,9 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--flow", default="warp", help="estimator that the adaptation uses")
     parser.add_argument("--judge", nargs="+", default=["dis", "spynet"], help="estimators that judge")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--bounds", action="store_true", help="what could be won, instead of what is")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
     model = find_model(args.model) if not Path(args.model).exists() else Path(args.model)
+    if args.bounds:
+        print(bounds(args.clips, model, args.judge))
+        return
     changes = dict(text.partition("=")[::2] for text in args.settings)
     heads = [f"{judge}, {when}" for judge in args.judge for when in ("before", "after", "change")]
     print(f"\n### Motion error before and after {args.minutes:g} minutes of adaptation, alpha {ALPHA:g} (px)\n")
