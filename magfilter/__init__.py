@@ -4,7 +4,7 @@
 
 In Python, `magnify_video` does what the command does, and `Magnifier` works frame by
 frame for programs that have frames of their own. `measure_motion` says how far things move, and how
-often. Importing magfilter imports no torch.
+often, `find_vibrations` what vibrates where. Importing magfilter imports no torch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from magfilter.errors import (
 )
 
 if TYPE_CHECKING:
+    from magfilter.find import find_vibrations
     from magfilter.magnifier import Magnifier
     from magfilter.measure import MeasureOptions, Motion, measure_motion
     from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
@@ -51,6 +52,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "__version__",
+    "find_vibrations",
     "magnify_video",
     "measure_motion",
     "suggest_alpha",
@@ -58,6 +60,7 @@ __all__ = [
 
 
 _HOMES = {
+    "magfilter.find": ("find_vibrations",),
     "magfilter.magnifier": ("Magnifier",),
     "magfilter.measure": ("MeasureOptions", "Motion", "measure_motion"),
     "magfilter.media": ("EncodeOptions", "Frame", "VideoReader", "VideoWriter"),

@@ -22,7 +22,7 @@ from magfilter.media.frame import Plane
 from magfilter.media.orientation import Orientation
 from magfilter.paint import BLACK, YELLOW, Cover, Rgb, ink, paint
 
-__all__ = ["DEVIATION", "ArrowGrid", "FlowOverlay", "scale_for"]
+__all__ = ["DEVIATION", "ArrowGrid", "FlowOverlay", "scale_for", "sums_over"]
 
 Field = NDArray[np.float32]
 Numbers = NDArray[np.intp]
@@ -95,7 +95,7 @@ class ArrowGrid:
         rows, columns = self.edges
         cells = flow[:, rows[0] : rows[-1], columns[0] : columns[-1]]
         weight = np.hypot(cells[0], cells[1])
-        sums = _sums(np.stack([*(cells * weight), weight]), rows - rows[0], columns - columns[0])
+        sums = sums_over(np.stack([*(cells * weight), weight]), rows - rows[0], columns - columns[0])
         return (sums[:2] / np.where(sums[2] > 0, sums[2], 1)).astype(np.float32)
 
     def evidence(self, motion: Field, light: Field, most: float = math.inf) -> Field:
@@ -117,7 +117,7 @@ class ArrowGrid:
         bend = left[:, :columns] + right[:, :columns] - above - below
         noise = max(NOISE, min(most, float(np.median(np.abs(bend))) / DEVIATION / 2))
         edges = [np.minimum(span * self.stride // 2, limit) for span, limit in zip(self.edges, gx.shape, strict=True)]
-        xx, xy, yy, count = _sums(np.stack([gx * gx, gx * gy, gy * gy, np.ones_like(gx)]), *edges)
+        xx, xy, yy, count = sums_over(np.stack([gx * gx, gx * gy, gy * gy, np.ones_like(gx)]), *edges)
         own = noise * noise / 2 * count  # what noise adds to the squares
         dx, dy = motion
         change = dx * dx * np.maximum(xx - own, 0) + 2 * dx * dy * xy + dy * dy * np.maximum(yy - own, 0)
@@ -125,7 +125,7 @@ class ArrowGrid:
         return found.astype(np.float32)
 
 
-def _sums(fields: Field, rows: Numbers, columns: Numbers) -> Field:
+def sums_over(fields: Field, rows: Numbers, columns: Numbers) -> Field:
     """Sums of (n, H, W) over cells that begin and end at `rows` and `columns`; an empty one's is 0."""
     total = np.zeros((len(fields), fields.shape[1] + 1, fields.shape[2] + 1))
     total[:, 1:, 1:] = fields.cumsum(1, dtype=np.float64).cumsum(2)

@@ -31,7 +31,7 @@ from magfilter.overlay import DEVIATION, ArrowGrid
 from magfilter.pipeline import Job, Progress
 from magfilter.stages import Stopped
 
-__all__ = ["Suggestion", "suggest_alpha"]
+__all__ = ["SIZE", "Suggestion", "alpha_for", "suggest_alpha"]
 
 Array = NDArray[np.float32]
 
@@ -125,8 +125,12 @@ def suggest_alpha(
             if progress:
                 progress(Progress(cells.frames, _due(job), time.perf_counter() - started, frame.time))
     motion = cells.largest()
-    wanted = size / motion if motion else LARGEST
-    return Suggestion(_rounded(min(max(wanted, 1.0), LARGEST)), motion, size, cells.frames)
+    return Suggestion(alpha_for(motion, size), motion, size, cells.frames)
+
+
+def alpha_for(motion: float, size: float) -> float:
+    """The factor, 1 to 100 with two digits, that makes a motion of so many px `size` px large; 100 for 0 px."""
+    return float(f"{min(max(size / motion if motion else LARGEST, 1.0), LARGEST):.2g}")
 
 
 class _Cells:
@@ -205,8 +209,3 @@ def _measured(job: Job) -> Iterator[tuple[Frame, Measured]]:
         if targets:
             targets.follow(next(number) * every)
         yield frame, magnifier.measure(frame)
-
-
-def _rounded(alpha: float) -> float:
-    """Two digits."""
-    return float(f"{alpha:.2g}")

@@ -579,6 +579,14 @@ class Feeder:
             self.sent += 1
 
 
+def test_an_index_at_the_end_of_a_pipe_is_told(clips, tmp_path):
+    clip = clips("in.mp4", size=(320, 240), frames=30, noise=True, options={"crf": "5"})  # more than libav holds
+    with open(clip, "rb") as pipe:
+        cat = subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.PIPE)
+    code, err = end(start("-", "out.mkv", stdin=cat.stdout, cwd=tmp_path))
+    check_refusal(code, "", err, 1, "name the file, or write it with .*-movflags .faststart")
+
+
 @pytest.mark.parametrize("format", ["nut", "matroska", "y4m"])
 def test_first_frame_out_before_the_last_in(tmp_path, format):
     process = start("-", "-", "-f", format, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

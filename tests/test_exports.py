@@ -31,6 +31,7 @@ PUBLIC = {
     "VideoReader",
     "VideoWriter",
     "__version__",
+    "find_vibrations",
     "magnify_video",
     "measure_motion",
     "suggest_alpha",

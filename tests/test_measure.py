@@ -7,15 +7,12 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from fractions import Fraction
 from importlib.util import find_spec
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from vibrations import RATE, SIZE, Disc, moved, render, texture, write
+from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
@@ -40,34 +37,6 @@ def disc_frames(amplitude: float, noise: float = 1.0, frames: int = FRAMES) -> l
     grain = np.random.default_rng(3)
     pictures = (render([disc], n / RATE) + grain.normal(0, noise, SIZE) for n in range(frames))
     return [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in pictures]
-
-
-def encode(
-    path: Path,
-    pictures: Sequence[np.ndarray],
-    codec: str,
-    pix_fmt: str,
-    *,
-    pts: Sequence[int] | None = None,
-    rotation: int = 0,
-    **options: str,
-) -> str:
-    """A clip of pictures (H, W): uint8, or uint16 for 10-bit formats; pts in ms."""
-    with av.open(str(path), "w") as out:
-        video = out.add_stream(codec, rate=RATE, **({"time_base": Fraction(1, 1000)} if pts else {}))
-        video.height, video.width = pictures[0].shape
-        video.pix_fmt = pix_fmt
-        video.codec_context.options = options
-        if rotation:
-            video.set_display_rotation(rotation)
-        for number, picture in enumerate(pictures):
-            deep = picture.dtype == np.uint16
-            frame = av.VideoFrame.from_ndarray(picture, "gray16le" if deep else "gray").reformat(format=pix_fmt)
-            frame.pts = pts[number] if pts else number
-            frame.time_base = Fraction(1, 1000) if pts else Fraction(1, RATE)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-    return str(path)
 
 
 @pytest.fixture(scope="module")

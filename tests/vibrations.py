@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -78,6 +79,34 @@ def write(path: Path, pictures: Sequence[np.ndarray], rate: int = RATE) -> str:
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, "gray")
             frame.pts = number
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return str(path)
+
+
+def encode(
+    path: Path,
+    pictures: Sequence[np.ndarray],
+    codec: str,
+    pix_fmt: str,
+    *,
+    pts: Sequence[int] | None = None,
+    rotation: int = 0,
+    **options: str,
+) -> str:
+    """A clip of pictures (H, W): uint8, or uint16 for 10-bit formats; pts in ms."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream(codec, rate=RATE, **({"time_base": Fraction(1, 1000)} if pts else {}))
+        video.height, video.width = pictures[0].shape
+        video.pix_fmt = pix_fmt
+        video.codec_context.options = options
+        if rotation:
+            video.set_display_rotation(rotation)
+        for number, picture in enumerate(pictures):
+            deep = picture.dtype == np.uint16
+            frame = av.VideoFrame.from_ndarray(picture, "gray16le" if deep else "gray").reformat(format=pix_fmt)
+            frame.pts = pts[number] if pts else number
+            frame.time_base = Fraction(1, 1000) if pts else Fraction(1, RATE)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
     return str(path)

@@ -15,6 +15,7 @@ import numpy as np
 from magfilter._version import __version__
 from magfilter.errors import MagfilterError, OutputError
 from magfilter.measure.result import AXES, Motion
+from magfilter.measure.spectrum import CLEAR, LOWEST, Spectrum
 from magfilter.media.target import PartFile, write_failed
 
 __all__ = ["check_extra", "peak_table", "write_motion", "write_plot", "write_spectrum", "write_uff"]
@@ -146,8 +147,7 @@ def peak_table(motion: Motion) -> str:
             + ("" if region.spectrum is None else f"  resolution {region.spectrum.resolution:.4g} Hz")
         )
         if not region.peaks:
-            why = "too few frames for a spectrum" if region.spectrum is None else "no vibration above the noise"
-            lines.append(f"    {why}")
+            lines.append(f"    {_no_peak(region.spectrum, unit, scale)}")
             continue
         heads = ("axis", "Hz", "+-", f"amplitude {unit}", "+-", f"x {unit}", f"y {unit}", "over noise")
         rows: list[tuple[str, ...]] = [heads]
@@ -158,6 +158,21 @@ def peak_table(motion: Motion) -> str:
         widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
         lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(lines)
+
+
+def _no_peak(spectrum: Spectrum | None, unit: str, scale: float) -> str:
+    """Why there is none: what moves at many frequencies is not noise."""
+    if spectrum is None:
+        return "too few frames for a spectrum"
+    within = spectrum.frequency > LOWEST * spectrum.resolution
+    amplitude = np.where(within, spectrum.amplitude["along"], 0)
+    most = int(np.argmax(np.nan_to_num(amplitude)))
+    if not amplitude[most] > CLEAR * spectrum.floor["along"][most]:
+        return "no vibration above the noise"
+    return (
+        f"no vibration stands clear of what moves at other frequencies; "
+        f"the most is {amplitude[most] * scale:.2g} {unit} at {spectrum.frequency[most]:.4g} Hz"
+    )
 
 
 def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:

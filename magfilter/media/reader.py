@@ -214,6 +214,11 @@ class VideoReader:
                 f"{self.name}: no frame of video stream #{self.stream.index} could be decoded on {self._hwaccel} "
                 f"({self.errors} errors); use --hwaccel none, or auto"
             )
+        if self.errors and source.is_live(self.name) and "mp4" in self.container.format.name:
+            return InputError(
+                f"{self.name}: no frame could be decoded; in MP4 and MOV the index often stands at the end, to which "
+                "a pipe cannot go and come back: name the file, or write it with ffmpeg -c copy -movflags +faststart"
+            )
         if self.errors:
             return InputError(
                 f"{self.name}: no frame of video stream #{self.stream.index} could be decoded "

@@ -1,0 +1,203 @@
+"""Vibrations in the motion of a picture's cells: what stands above the noise of its neighbouring frequencies.
+
+Every cell has its own spectrum and its own noise. A vibration is a frequency at which a cell, and one beside it,
+stand clear of theirs. The strongest is taken, with all cells that show it, then the next at another frequency.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.measure.spectrum import APART, AROUND, FINER, frequencies
+
+__all__ = ["FEWEST", "PARTS", "Shape", "gathered", "shapes"]
+
+Field = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Phasors = NDArray[np.complex128]
+
+FEWEST = 16  # frames of which a spectrum is made
+# Times the noise, root mean square, that the strongest cell of a vibration is above it; of noise alone one bin in e²⁵
+# is. And a cell beside it, and every other that counts.
+CLEAR, BESIDE = 5.0, 3.0
+FAINT = 2.0  # the same for what stands out most where nothing is clear
+CYCLES = 2.5  # that a vibration takes at least
+EDGE = 2.0  # times what can be told apart, below half the frame rate: from one frame to the next it only flickers
+# Cells' sides; noise that is less is taken for as much. The network gives exact zeros, and what a codec does from key
+# frame to key frame is a rhythm of some thousandths of a px.
+LEAST = 1e-4
+SPURIOUS = 0.1  # of what else a cell or one beside it was found to do: the network and outlines make harmonics of it
+PARTS = 2  # of a cell's side, whose motions are kept apart until it is known which of them move
+MOST = 10
+STRONG = 0.5  # times the vibration's amplitude, from which a cell lies within its rectangle
+FASTEST = 95.0  # percentile of the cells that is called the amplitude
+GAMMA = 1.678 / 2  # the median of a squared amplitude of two axes' noise, over its mean
+BLOCK = 64  # cells whose spectra are held at once, at full length
+
+
+class Shape(NamedTuple):
+    """One vibration.
+
+    Attributes:
+        frequency: Hz.
+        amplitude: px, of its strongest cells, half of peak to peak.
+        over_noise: of the strongest cell.
+        phasors: (2, rows, columns) px, the displacement at time t is the real part of phasors · exp(2πi·f·t). 0 in
+            cells that do not show it.
+        core: (top, left, bottom, right) the rectangle of cells around its strongest part; the last two not included.
+    """
+
+    frequency: float
+    amplitude: float
+    over_noise: float
+    phasors: Phasors
+    core: tuple[int, int, int, int]
+
+
+def gathered(parts: Field) -> Field:
+    """Motion (n, 2, rows, columns) of cells, of that of their parts (n, 2, PARTS·rows, PARTS·columns).
+
+    Parts count by how much they move over the whole time: what fills half a cell is seen at its own speed. The weights
+    stay, so that no frequency turns up which no part has.
+    """
+    count, _, rows, columns = parts.shape
+    weight = parts.std(0).sum(0) + np.float32(1e-12)
+    shape = (rows // PARTS, PARTS, columns // PARTS, PARTS)
+    total = (parts * weight).reshape(count, 2, *shape).sum((3, 5))
+    out: Field = total / weight.reshape(shape).sum((1, 3))
+    return out
+
+
+def shapes(moved: Field, rate: float, side: float) -> tuple[list[Shape], Shape | None]:
+    """The vibrations in the motion of cells, strongest first; where there is none, what comes nearest to one.
+
+    Args:
+        moved: (n, 2, rows, columns) px, evenly spaced.
+        rate: frames a second.
+        side: px, of a cell.
+    """
+    count = len(moved)
+    if count < FEWEST:
+        return [], None
+    grid, bin_ = frequencies(count, rate)
+    power, over = _spectra(moved, side)
+    free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
+    found: list[Shape] = []
+    known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
+    while len(found) < MOST:
+        clear = (over > CLEAR) & _beside(over > BESIDE) & free[:, None, None] & (power > SPURIOUS**2 * known)
+        if not clear.any():
+            break
+        best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
+        found.append(_shape(moved, grid, power, over, best, BESIDE))
+        known += _near(power[best])
+        free &= np.abs(grid - found[-1].frequency) > APART * bin_
+    if found or not free.any():
+        return sorted(found, key=lambda shape: -shape.amplitude), None
+    best = int(np.argmax(np.where(free, power.sum((1, 2)), 0)))
+    faint = _beside(over[best] > FAINT) & (over[best] > FAINT)
+    return [], _shape(moved, grid, power, over, best, FAINT) if faint.any() else None
+
+
+def _shape(moved: Field, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
+    """What vibrates at about `grid[best]`: the cells that are `least` times above their noise, two or more together."""
+    members = (over[best] > least) & _beside(over[best] > least)
+    # The frequency is that of all who show it: the maximum of their sum, by a parabola through its neighbours.
+    summed = power[:, members].sum(1)
+    low, high = max(best - FINER, 1), min(best + FINER + 1, len(grid) - 1)
+    frequency = _summit(grid, summed, low + int(np.argmax(summed[low:high])))
+    turns = frequency / (2 * grid[-1])  # a frame
+    phasors = np.where(members, _phasors(moved, turns), 0)
+    size = np.sqrt((np.abs(phasors) ** 2).sum(0))
+    amplitude = float(np.percentile(size[members], FASTEST))
+    place = np.unravel_index(int(np.argmax(np.where(members, power[best], 0))), members.shape)
+    strong = _joined((size >= STRONG * amplitude) & members, (int(place[0]), int(place[1])))
+    return Shape(frequency, amplitude, float(over[best][members].max()), phasors, _around(strong))
+
+
+def _spectra(moved: Field, side: float) -> tuple[Field, Field]:
+    """Squared amplitudes (k, rows, columns) px², and amplitudes over the noise of the frequencies around."""
+    count, _, rows, columns = moved.shape
+    times = np.arange(count) - (count - 1) / 2
+    window = (np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2)[:, None]
+    series = moved.reshape(count, 2, -1).astype(np.float64)
+    kept = FINER * count // 2 + 1
+    power = np.empty((kept, rows * columns), np.float32)
+    over = np.empty_like(power)
+    for begin in range(0, rows * columns, BLOCK):
+        part = series[:, :, begin : begin + BLOCK].reshape(count, -1)
+        part = part - part.mean(0) - times[:, None] * (times @ part / (times @ times))
+        found = np.abs(np.fft.rfft(part * window, FINER * count, axis=0)[:kept] * (2 / window.sum())) ** 2
+        both = found.reshape(kept, 2, -1).sum(1)
+        power[:, begin : begin + BLOCK] = both
+        over[:, begin : begin + BLOCK] = np.sqrt(both / (_around_noise(both) + (LEAST * side) ** 2))
+    return power.reshape(kept, rows, columns), over.reshape(kept, rows, columns)
+
+
+def _around_noise(power: Floats) -> Floats:
+    """The mean power of the noise about every frequency, by the median of the neighbourhood: (k, cells)."""
+    thin = power[::FINER]
+    reach = min(AROUND, len(thin) - 1)
+    padded = np.pad(thin, [(reach, reach), (0, 0)], mode="reflect")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, 0), axis=-1) / GAMMA
+    at = np.arange(len(power)) / FINER
+    low = np.minimum(at.astype(np.intp), len(thin) - 1)
+    share = (at - low)[:, None]
+    return np.asarray(middle[low] * (1 - share) + middle[np.minimum(low + 1, len(thin) - 1)] * share)
+
+
+def _phasors(moved: Field, turns: float) -> Phasors:
+    """(2, rows, columns): what of every cell's motion goes round so many times a frame."""
+    count = len(moved)
+    window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
+    times = np.arange(count) - (count - 1) / 2
+    wave = window * np.exp(-2j * np.pi * turns * np.arange(count)) * (2 / window.sum())
+    drift = np.tensordot(times, moved, 1) / (times @ times)
+    found = np.tensordot(wave, moved, 1) - wave.sum() * moved.mean(0) - (wave @ times) * drift
+    return np.asarray(found, np.complex128)
+
+
+def _summit(grid: Floats, power: Field, at: int) -> float:
+    """The frequency of a maximum, by a parabola through the logarithms of three neighbours."""
+    left, middle, right = np.log(np.maximum(power[at - 1 : at + 2].astype(np.float64), 1e-300))
+    bend = left - 2 * middle + right
+    part = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    return float(grid[at] + np.clip(part, -0.5, 0.5) * (grid[1] - grid[0]))
+
+
+def _beside(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells (…, rows, columns) with one of these to the left, to the right, above or below."""
+    padded = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(1, 1), (1, 1)])
+    out: NDArray[np.bool_] = padded[..., :-2, 1:-1] | padded[..., 2:, 1:-1]
+    out |= padded[..., 1:-1, :-2] | padded[..., 1:-1, 2:]
+    return out
+
+
+def _near(values: Field) -> Field:
+    """The largest of every cell (rows, columns) and the eight around it."""
+    padded = np.pad(values, 1)
+    tall = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    out: Field = np.maximum(np.maximum(tall[:, :-2], tall[:, 1:-1]), tall[:, 2:])
+    return out
+
+
+def _joined(cells: NDArray[np.bool_], start: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells that hang together with one of them, corners included; that one alone if it is none."""
+    part = np.zeros_like(cells)
+    part[start] = True
+    while True:
+        padded = np.pad(part, 1)
+        tall = padded[:-2] | padded[1:-1] | padded[2:]
+        grown = (tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:]) & cells
+        grown[start] = True
+        if (grown == part).all():
+            return part
+        part = grown
+
+
+def _around(cells: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -1,0 +1,171 @@
+"""`magfilter-find CLIP`: what vibrates in it, where, how often, and how to magnify that."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+import click
+
+from magfilter._version import __version__
+from magfilter.arguments import engine_options, seconds
+from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
+from magfilter.errors import OptionError
+from magfilter.find.picture import PICTURED, draw_vibrations
+from magfilter.find.vibrations import Found, Vibration, find_vibrations
+from magfilter.magnifier import DEFAULT_PROXY
+from magfilter.media.png import write_png
+from magfilter.media.source import is_pipe
+from magfilter.media.target import check_target
+from magfilter.pipeline import PATIENCE, Report
+from magfilter.progress import ProgressPrinter
+from magfilter.stages import Stopped, patiently
+from magfilter.suggest import SIZE, alpha_for
+
+__all__ = ["main"]
+
+NAME = "magfilter-find"
+WIDE = 0.1  # of the frequency: the band that is suggested reaches so far to either side,
+BINS = 2.0  # or so many times what can be told apart
+
+EPILOG = """
+\b
+Exit codes
+  0    done, whether anything was found or not
+  1    failed: unreadable input, unwritable output, model or device not there
+  2    wrong usage
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was found until then is printed
+
+\b
+Examples
+  magfilter-find bridge.mp4
+  magfilter-find fork.mp4 --fps 1000 -o fork.png
+  magfilter-find pump.mp4 --detrend -ss 10 -t 20
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+@click.argument("source", metavar="IN")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    metavar="PNG",
+    help=f"Draw the first {PICTURED}: how the parts of the scene are displaced when they are displaced the most.",
+)
+@click.option(
+    "--fps",
+    type=float,
+    metavar="RATE",
+    help="True frames a second, where the input says otherwise (high-speed footage).",
+)
+@click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
+@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
+@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Look at this much: seconds, or [HH:]MM:SS.")
+@engine_options
+@click.option(
+    "--proxy",
+    type=float,
+    default=DEFAULT_PROXY,
+    show_default=True,
+    metavar="MEGAPIXELS",
+    help="Look at a copy of at most this size; 0 looks at full size.",
+)
+@click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
+@click.option("-y", "overwrite", is_flag=True, help="Replace the picture if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Results and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Show where an internal error came from.")
+@click.version_option(__version__, prog_name=NAME)
+def command(source: str, target: str | None, **o: Any) -> None:
+    """Find what vibrates in video IN: at which frequencies, where in the picture, and about how far.
+
+    Rectangles are X,Y,W,H in px of the picture as a player shows it, as --roi takes them; amplitudes are half of peak
+    to peak. magfilter-measure measures them exactly, magfilter --band magnifies them. "-" is stdin.
+    """
+    if is_pipe(source) and sys.stdin.isatty():
+        raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
+    if target is not None:
+        if is_pipe(target):
+            raise OptionError("the picture is written to a file; name it with -o shapes.png")
+        check_target(target, source, o["overwrite"])
+    printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
+    stop = threading.Event()
+    begun = time.perf_counter()
+    names = ("fps", "detrend", "start", "duration", "model", "backend", "device", "proxy", "threads")
+    chosen = {name: o[name] for name in names}
+    try:
+        with stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
+            found = patiently(
+                lambda: find_vibrations(source, progress=printer.update, stop=stop, **chosen), _some_time_after(stop)
+            )
+            printer.clear()
+            drawn = found.vibrations or ([found.faint] if found.faint else [])
+            if target is not None and drawn:
+                write_png(target, draw_vibrations(found, drawn), source, o["overwrite"])
+            seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
+            seen.warnings = found.warnings
+            printer.finish(seen)
+            click.echo(described(found, o["fps"]))
+            if target is not None and not drawn:
+                printer.line(f"{target} was not written: there is nothing to draw")
+    except Stopped:
+        printer.finish(Report(interrupted=True))
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    finally:
+        printer.clear()
+    if found.interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _some_time_after(stop: threading.Event) -> threading.Event:
+    """Set when a stop was asked for and whoever should hear it has had time to."""
+    late = threading.Event()
+
+    def wait() -> None:
+        stop.wait()
+        time.sleep(PATIENCE)
+        late.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return late
+
+
+def described(found: Found, fps: float | None = None) -> str:
+    """What was found, as a table for people, and the command that magnifies the first of it."""
+    lines = [f"{found.frames} frames at {found.rate:.6g} a second, resolution {found.resolution:.3g} Hz"]
+    if not found.vibrations:
+        if found.faint is None:
+            return "\n".join([*lines, "nothing vibrates"])
+        faint = found.faint
+        lines.append(
+            f"nothing stands clear of what moves at other frequencies; what comes nearest is {faint.frequency:.4g} Hz, "
+            f"{faint.amplitude:.2g} px, {faint.over_noise:.1f} times what is around it, at {faint.region}"
+        )
+        return "\n".join(lines)
+    rows = [("Hz", "amplitude px", "over noise", "x,y,w,h")]
+    for each in found.vibrations:
+        rows.append((f"{each.frequency:.6g}", f"{each.amplitude:.2g}", f"{each.over_noise:.0f}", str(each.region)))
+    widths = [max(len(row[k]) for row in rows) for k in range(4)]
+    lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], fps)])
+
+
+def suggested(found: Found, vibration: Vibration, fps: float | None = None) -> str:
+    """The command line that magnifies a vibration."""
+    reach = max(WIDE * vibration.frequency, BINS * found.resolution)
+    low = max(0.0, vibration.frequency - reach)
+    high = min(vibration.frequency + reach, found.rate / 2)
+    alpha = alpha_for(vibration.amplitude, SIZE * min(found.picture.shape[:2]))
+    rate = f" --fps {fps:g}" if fps else ""
+    return f"magfilter IN OUT --alpha {alpha:g} --band {low:.3g}:{high:.3g}{rate}"
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of the console script."""
+    run_command(command, NAME, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Looking through a clip for what vibrates: the network's motion of every frame, cell by cell."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.ahead import looking_ahead
+from magfilter.errors import OptionError
+from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
+from magfilter.magnifier import DEFAULT_PROXY, Magnifier
+from magfilter.masks import Region
+from magfilter.measure.survey import turn_field
+from magfilter.measure.tracks import find_timing
+from magfilter.media import Frame, VideoReader
+from magfilter.media.sequence import is_pattern
+from magfilter.models import DEFAULT_MODEL
+from magfilter.overlay import ArrowGrid, sums_over
+from magfilter.pipeline import Progress, thread_budget
+from magfilter.stages import Stopped
+
+__all__ = ["Found", "Vibration", "find_vibrations"]
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Vibration:
+    """Something that vibrates, in the picture as a player shows it.
+
+    Attributes:
+        frequency: Hz.
+        amplitude: px, about, half of peak to peak, of its strongest part. `magfilter.measure_motion` measures it, with
+            its uncertainty.
+        over_noise: how many times it stands above what moves at the frequencies around it, 5 or more if it is clear.
+        region: the rectangle around its strongest part.
+        phasors: (2, rows, columns) complex, px, x first: a cell's displacement at time t is the real part of its
+            phasor · exp(2πi·frequency·t). 0 in cells that do not show it.
+    """
+
+    frequency: float
+    amplitude: float
+    over_noise: float
+    region: Region
+    phasors: NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a clip was found to hold.
+
+    Attributes:
+        vibrations: what stands clear of the noise, strongest first, at most ten.
+        faint: where nothing does, what comes nearest to it; None if nothing comes near.
+        picture: (H, W, 3) RGB uint8, the reference as shown.
+        grid: the cells of the phasors.
+        frames: how many were looked at; rate: frames a second; resolution: Hz that can be told apart.
+        warnings: lines for the user.
+        interrupted: stopped before the end, on request.
+    """
+
+    vibrations: list[Vibration]
+    faint: Vibration | None
+    picture: NDArray[np.uint8]
+    grid: ArrowGrid
+    frames: int
+    rate: float
+    resolution: float
+    warnings: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def find_vibrations(
+    source: str | os.PathLike[str],
+    *,
+    fps: float | None = None,
+    detrend: bool = False,
+    start: float | None = None,
+    duration: float | None = None,
+    model: str = DEFAULT_MODEL,
+    backend: str = "auto",
+    device: str = "auto",
+    proxy: float = DEFAULT_PROXY,
+    threads: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Found:
+    """What vibrates in a video, where, and how often.
+
+    The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts.
+
+    Args:
+        source: path, or "-" for stdin.
+        fps: true frames a second, where the input says otherwise.
+        detrend: leave out the camera's motion, which most of the picture's rim follows.
+        start, duration: seconds of the input to look at.
+        model, backend, device, proxy, threads: as `magfilter.Magnifier`'s.
+        progress: called after every frame, in the calling thread.
+        stop: set it to end early, with what was seen so far.
+
+    Raises:
+        OptionError: the frame rate is not known, the shot is too short, or the model measures no motion.
+        InputError, ModelError, BackendError: as `magfilter.magnify_video`.
+        Stopped: `stop` was set before enough was seen.
+    """
+    for option, value, what in (("fps", fps, "frames a second"), ("duration", duration, "seconds")):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise OptionError(f"{option} must be more than 0 {what}, got {value:g}")
+    if start is not None and not start >= 0:
+        raise OptionError(f"start must be 0 or more seconds, got {start:g}")
+    if threads < 0:
+        raise OptionError(f"threads must be 0 (all cores) or more, got {threads}")
+    decoder, network, _, at_once = thread_budget(threads)
+    magnifier = Magnifier(
+        2, model=model, backend=backend, device=device, proxy=proxy, threads=network, at_once=at_once, detrend=detrend
+    )
+    if magnifier.engine.model.descriptor.output == "frame":
+        name = magnifier.engine.model.descriptor.name
+        raise OptionError(f"model {name} measures no motion; use --model {DEFAULT_MODEL}")
+    stop = stop or threading.Event()
+    name = os.fspath(source)
+    rate = fps if is_pattern(name) else None
+    reader = VideoReader(name, start=start, duration=duration, threads=decoder, framerate=rate)
+    try:
+        return _Look(reader, magnifier, fps, progress, stop).run()
+    finally:
+        reader.close()
+
+
+class _Look:
+    def __init__(
+        self,
+        reader: VideoReader,
+        magnifier: Magnifier,
+        fps: float | None,
+        progress: Callable[[Progress], None] | None,
+        stop: threading.Event,
+    ) -> None:
+        info = reader.info
+        if fps is None and not info.rate and not reader.timed:
+            raise OptionError(f"{reader.name} does not say its frame rate, which a frequency needs; give --fps RATE")
+        self.reader, self.magnifier, self.fps, self.progress, self.stop = reader, magnifier, fps, progress, stop
+        self.turns = info.rotation // 90 % 4 if info.rotation % 90 == 0 else 0
+        self.size = (info.width, info.height) if self.turns % 2 else (info.height, info.width)
+        self.grid: ArrowGrid | None = None
+        self.warnings: list[str] = []
+
+    def run(self) -> Found:
+        shots: list[tuple[Frame, list[Field], list[float]]] = []
+        begun = time.perf_counter()
+        for number, frame in enumerate(looking_ahead(self._frames(), self.magnifier.foresee, self.at_once), 1):
+            found = self.magnifier.measure(frame)
+            if found.flow is None:
+                shots.append((frame, [], []))
+            else:
+                shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
+            shots[-1][2].append(np.nan if frame.time is None else frame.time)
+            if self.progress:
+                self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
+        reference, cells, times = max(shots, key=lambda shot: len(shot[2]))
+        if len(shots) > 1:
+            self.warnings.append(f"the clip has cuts; its longest shot of {len(times)} frames was looked at")
+        if len(times) < FEWEST:
+            if self.stop.is_set():
+                raise Stopped
+            raise OptionError(
+                f"{self.reader.name}: {len(times)} frames in a row are too few to tell a frequency; {FEWEST} are needed"
+            )
+        assert self.grid is not None
+        moved = gathered(np.stack([np.zeros_like(cells[0]), *cells]))
+        timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings)
+        if not timing.even:
+            moved = _evenly(moved, timing.times)
+        clear, faint = shapes(moved, timing.rate, self._side)
+        picture = np.rot90(reference.to_rgb(), self.turns)
+        if picture.dtype != np.uint8:
+            picture = np.rint(picture / 257).astype(np.uint8)
+        return Found(
+            [self._vibration(shape) for shape in clear],
+            None if faint is None else self._vibration(faint),
+            np.ascontiguousarray(picture),
+            self.grid,
+            len(times),
+            timing.rate,
+            timing.rate / len(times),
+            [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
+            self.stop.is_set(),
+        )
+
+    @property
+    def at_once(self) -> int:
+        return max(1, self.magnifier.engine.at_once)
+
+    def _frames(self) -> Iterator[Frame]:
+        for item in self.reader:
+            if self.stop.is_set():
+                return
+            if isinstance(item, Frame):
+                yield item
+
+    def _cells(self, flow: Field) -> Field:
+        flow = turn_field(flow, self.turns)
+        if self.grid is None:
+            _, rows, columns = flow.shape
+            self.grid = ArrowGrid((rows, columns), -(-self.size[1] // columns), *self.size)
+        down, across = (_finer(edges) for edges in self.grid.edges)
+        inside = flow[:, down[0] : down[-1], across[0] : across[-1]]
+        count = np.maximum(
+            np.outer(np.diff(down), np.diff(across)), 1
+        )  # of a picture of a point or two, parts are empty
+        mean: Field = sums_over(inside, down - down[0], across - across[0]) / count.astype(np.float32)
+        return mean
+
+    @property
+    def _side(self) -> float:
+        assert self.grid is not None
+        rows, _ = self.grid.edges
+        return float(rows[1] - rows[0]) * self.grid.stride
+
+    def _vibration(self, shape: Shape) -> Vibration:
+        assert self.grid is not None
+        rows, columns = (edges * self.grid.stride for edges in self.grid.edges)
+        top, left, bottom, right = shape.core
+        y, x = int(rows[top]), int(columns[left])
+        height, width = min(int(rows[bottom]), self.size[0]) - y, min(int(columns[right]), self.size[1]) - x
+        return Vibration(shape.frequency, shape.amplitude, shape.over_noise, Region(x, y, width, height), shape.phasors)
+
+
+def _finer(edges: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The edges of cells' parts."""
+    at = np.interp(np.arange(PARTS * (len(edges) - 1) + 1) / PARTS, np.arange(len(edges)), edges)
+    return np.floor(at).astype(np.intp)
+
+
+def _evenly(moved: Field, times: NDArray[np.float64]) -> Field:
+    """Motion (n, …) at times (n,) s, at as many evenly spaced ones instead, by straight lines."""
+    at = np.linspace(times[0], times[-1], len(times))
+    after = np.clip(np.searchsorted(times, at), 1, len(times) - 1)
+    share = ((at - times[after - 1]) / np.maximum(times[after] - times[after - 1], 1e-12)).astype(np.float32)
+    share = share.reshape(-1, *[1] * (moved.ndim - 1))
+    out: Any = moved[after - 1] * (1 - share) + moved[after] * share
+    return np.asarray(out, np.float32)

@@ -1,0 +1,296 @@
+"""Finding what vibrates: known vibrations through the shipped network, and everything that may be wrong."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import av
+import numpy as np
+import pytest
+from tiny import tiny
+from vibrations import RATE, SIZE, Disc, Way, encode, render, write
+
+from magfilter import OptionError
+from magfilter.find import Found, Vibration, command, find_vibrations
+from magfilter.find.cells import FEWEST, gathered, shapes
+from magfilter.find.picture import at_its_most, draw_vibrations
+from magfilter.masks import Region
+from magfilter.overlay import ArrowGrid
+from magfilter.stages import Stopped
+
+FRAMES, SWING = 90, 0.3  # px
+LEFT, RIGHT = (48, 64), (144, 62)
+
+
+def swinging(hertz: float, angle: float, size: float = SWING) -> Way:
+    def way(time: float) -> tuple[float, float]:
+        far = size * math.sin(2 * math.pi * hertz * time)
+        return far * math.cos(angle), far * math.sin(angle)
+
+    return way
+
+
+def film(*discs: Disc, frames: int = FRAMES, noise: float = 1.0, seed: int = 0, times=None) -> list[np.ndarray]:
+    grain = np.random.default_rng(5)
+    times = np.arange(frames) / RATE if times is None else times
+    pictures = (render(discs, time, seed=seed) + grain.normal(size=SIZE) * noise for time in times)
+    return [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> str:
+    """A disc at 3 Hz, sideways, and one at 7.4 Hz, up and down and half as far."""
+    discs = Disc(LEFT, swinging(3, 0)), Disc(RIGHT, swinging(7.4, math.pi / 2, SWING / 2))
+    return write(tmp_path_factory.mktemp("find") / "two.mkv", film(*discs))
+
+
+@pytest.fixture(scope="module")
+def found(two) -> Found:
+    return find_vibrations(two)
+
+
+def holds(region: Region, centre: tuple[float, float]) -> bool:
+    x, y = centre
+    inside = region.x <= x < region.x + region.width and region.y <= y < region.y + region.height
+    return inside and max(region.width, region.height) <= 80  # a disc is 54 px wide
+
+
+def test_both_are_found_where_they_are(found):
+    slow, fast = found.vibrations
+    assert slow.frequency == pytest.approx(3, abs=0.02)
+    assert fast.frequency == pytest.approx(7.4, abs=0.02)
+    assert slow.amplitude == pytest.approx(SWING, rel=0.15)
+    assert fast.amplitude == pytest.approx(SWING / 2, rel=0.15)
+    assert holds(slow.region, LEFT)
+    assert holds(fast.region, RIGHT)
+    assert min(slow.over_noise, fast.over_noise) > 5
+    assert found.faint is None
+    assert (found.frames, found.rate, found.resolution) == (FRAMES, RATE, RATE / FRAMES)
+    assert found.picture.shape == (*SIZE, 3)
+
+
+def test_phasors_say_which_way(found):
+    for vibration, across in ((found.vibrations[0], 0), (found.vibrations[1], 1)):
+        along = np.abs(vibration.phasors[across]).sum()
+        assert np.abs(vibration.phasors[1 - across]).sum() < 0.2 * along
+        # a sine has the phase of −i at time 0
+        strongest = vibration.phasors[across].ravel()[np.abs(vibration.phasors[across]).argmax()]
+        assert np.angle(strongest) == pytest.approx(-math.pi / 2, abs=0.2)
+
+
+def test_what_moves_against_each_other_points_opposite_ways(tmp_path):
+    discs = Disc(LEFT, swinging(3, 0)), Disc(RIGHT, swinging(3, math.pi))
+    found = find_vibrations(write(tmp_path / "against.mkv", film(*discs)))
+    assert len(found.vibrations) == 1
+    moved = at_its_most(found.vibrations[0].phasors)[0]
+    middle = moved.shape[1] // 2
+    left, right = moved[:, :middle].sum(), moved[:, middle:].sum()
+    assert left * right < 0
+    assert min(abs(left), abs(right)) > 0.7 * max(abs(left), abs(right))
+    assert np.abs(moved).max() == pytest.approx(SWING, rel=0.2)
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+def test_nothing_vibrates_in_a_still_clip(tmp_path, noise):
+    assert not find_vibrations(write(tmp_path / "still.mkv", film(frames=60, noise=noise))).vibrations
+
+
+def test_the_camera_can_be_left_out(tmp_path):
+    shake, disc = swinging(5, 0.3), swinging(3, 0)
+    pictures = [
+        render([Disc(LEFT, lambda t: tuple(np.add(shake(t), disc(t))))], n / RATE, ground=shake) for n in range(FRAMES)
+    ]
+    path = write(tmp_path / "shaken.mkv", pictures)
+    assert {round(each.frequency) for each in find_vibrations(path).vibrations} == {3, 5}
+    (alone,) = find_vibrations(path, detrend=True).vibrations
+    assert alone.frequency == pytest.approx(3, abs=0.02)
+    assert holds(alone.region, LEFT)
+
+
+def test_true_rate_part_and_stop(two):
+    fast = find_vibrations(two, fps=300, duration=1.5)
+    assert (fast.frames, fast.rate) == (45, 300)
+    assert fast.vibrations[0].frequency == pytest.approx(30, abs=1)
+    stop, seen = threading.Event(), []
+
+    def after(number):
+        def look(step):
+            seen.append(step.expected)
+            if step.frames == number:
+                stop.set()
+
+        return look
+
+    early = find_vibrations(two, progress=after(40), stop=stop)
+    assert early.interrupted
+    assert 40 <= early.frames < 50
+    assert set(seen) == {FRAMES}
+    stop.clear()
+    with pytest.raises(Stopped):
+        find_vibrations(two, progress=after(3), stop=stop)
+
+
+def test_the_longest_shot_counts(tmp_path):
+    shots = [film(frames=20, seed=40), film(Disc(LEFT, swinging(3, 0)), frames=60)]
+    found = find_vibrations(write(tmp_path / "cut.mkv", [picture for shot in shots for picture in shot]))
+    assert found.frames == 60
+    assert found.vibrations[0].frequency == pytest.approx(3, abs=0.05)
+    assert found.warnings == ["the clip has cuts; its longest shot of 60 frames was looked at"]
+
+
+def test_variable_rate(tmp_path):
+    times = np.cumsum(np.random.default_rng(2).integers(20, 45, FRAMES))
+    pictures = film(Disc(LEFT, swinging(3, 0)), times=times / 1000)
+    path = encode(tmp_path / "uneven.mkv", pictures, "ffv1", "gray", pts=times.tolist())
+    found = find_vibrations(path)
+    assert found.vibrations[0].frequency == pytest.approx(3, abs=0.05)
+    assert "variable frame rate" in found.warnings[0]
+
+
+def test_too_few_frames(tmp_path):
+    path = write(tmp_path / "short.mkv", film(frames=FEWEST - 1))
+    with pytest.raises(OptionError, match="15 frames in a row are too few to tell a frequency; 16 are needed"):
+        find_vibrations(path)
+
+
+def test_a_network_that_paints_finds_nothing(tmp_path, two):
+    with pytest.raises(OptionError, match="measures no motion; use --model"):
+        find_vibrations(two, model=tiny(tmp_path / "tiny.onnx"))
+
+
+def test_cells_one_by_one():
+    """A vibration of a single cell is no vibration; of two side by side it is, and its noise is told."""
+    grain, times = np.random.default_rng(8), np.arange(200) / 50
+    moved = grain.normal(size=(200, 2, 6, 8)).astype(np.float32) * np.float32(0.01)
+    wave = np.sin(2 * np.pi * 4.3 * times).astype(np.float32)
+    moved[:, 0, 2, 3] += 0.1 * wave
+    assert shapes(moved, 50, 16)[0] == []
+    moved[:, 0, 2, 4] += 0.08 * wave
+    ((frequency, amplitude, over, phasors, core),), faint = shapes(moved, 50, 16)
+    assert faint is None
+    assert frequency == pytest.approx(4.3, abs=0.01)
+    assert amplitude == pytest.approx(0.1, rel=0.05)
+    assert over == pytest.approx(0.1 / (2**0.5 * 0.01 * 2 * (1.5 / 200) ** 0.5), rel=0.35)
+    assert core == (2, 3, 3, 5)
+    assert np.flatnonzero(np.abs(phasors[0]).ravel()).tolist() == [19, 20]
+    drift = moved + np.linspace(0, 5, 200, dtype=np.float32)[:, None, None, None]
+    assert shapes(drift, 50, 16)[0][0].amplitude == pytest.approx(amplitude, rel=0.02)
+
+
+def test_cells_add_no_frequency_of_their_own():
+    """Half of a cell moves at one frequency, and half at another: no sums or differences of them."""
+    times = np.arange(200) / 50
+    parts = np.zeros((200, 2, 4, 4), np.float32)
+    parts[:, 0, ::2] = np.sin(2 * np.pi * 4 * times)[:, None, None]
+    parts[:, 0, 1::2] = np.sin(2 * np.pi * 7 * times)[:, None, None]
+    parts += np.random.default_rng(1).normal(size=parts.shape) * 0.001
+    moved = gathered(parts)
+    assert moved.shape == (200, 2, 2, 2)
+    assert [round(each.frequency, 2) for each in shapes(moved, 50, 16)[0]] in ([4, 7], [7, 4])
+    lone = parts * np.array([1, 0, 0, 0], np.float32).reshape(2, 2).repeat(2, 0).repeat(2, 1)
+    assert np.abs(gathered(lone)[:, 0, 0, 0]).max() == pytest.approx(np.abs(lone).max(), rel=0.01)
+
+
+def test_what_comes_nearest_is_told(tmp_path):
+    """Motion at all frequencies, of which one is only somewhat larger."""
+    grain, times = np.random.default_rng(9), np.arange(240) / 30
+    wander = grain.normal(size=240).astype(np.float32)
+    moved = np.zeros((240, 2, 5, 6), np.float32)
+    moved[:, 0, 1:3, 1:4] = (wander + 0.42 * np.sin(2 * np.pi * 2 * times))[:, None, None] * np.float32(0.2)
+    clear, faint = shapes(moved, 30, 16)
+    assert clear == []
+    assert faint.frequency == pytest.approx(2, abs=0.05)
+    assert 2 < faint.over_noise < 5
+    vibration = Vibration(faint.frequency, 0.08, 3.1, Region(16, 16, 48, 32), faint.phasors)
+    found = Found([], vibration, np.zeros((80, 96, 3), np.uint8), ArrowGrid((40, 48), 2, 80, 96), 240, 30.0, 0.125)
+    assert command.described(found).splitlines() == [
+        "240 frames at 30 a second, resolution 0.125 Hz",
+        f"nothing stands clear of what moves at other frequencies; what comes nearest is {faint.frequency:.4g} Hz, "
+        "0.08 px, 3.1 times what is around it, at 16,16,48,32",
+    ]
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(capfd, monkeypatch, tmp_path):
+    """Runs the command in the test's folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            command.main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_table_picture_and_what_to_do(run, two, tmp_path):
+    code, out, _ = run(two, "-o", "shapes.png", "--fps", 60)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "90 frames at 60 a second, resolution 0.667 Hz"
+    assert lines[1].split("  ")[-1].strip() == "x,y,w,h"
+    hertz, _, _, region = lines[2].split()
+    assert float(hertz) == pytest.approx(6, abs=0.05)
+    assert holds(Region.parse(region), LEFT)
+    assert lines[4].startswith("magnify the first: magfilter IN OUT --alpha ")
+    assert lines[4].endswith(f" --band {float(hertz) - 4 / 3:.3g}:{float(hertz) + 4 / 3:.3g} --fps 60")
+    assert float(lines[4].split()[7]) == pytest.approx(0.03 * SIZE[0] / SWING, rel=0.15)
+    with av.open(str(tmp_path / "shapes.png")) as picture:
+        assert picture.streams.video[0].height > 2 * SIZE[0]  # one below the other
+    code, out, err = run(two, "-o", "shapes.png")
+    assert (code, out) == (1, "")
+    assert "shapes.png already exists" in err
+
+
+def test_quiet_still_and_no_picture(run, tmp_path):
+    still = write(tmp_path / "still.mkv", film(frames=20, noise=0))
+    code, out, err = run(still, "-o", "shapes.png", "-q")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["20 frames at 30 a second, resolution 1.5 Hz", "nothing vibrates"]
+    assert not (tmp_path / "shapes.png").exists()
+    assert "shapes.png was not written: there is nothing to draw" in run(still, "-o", "shapes.png")[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--fps", "0"], "fps must be more than 0 frames a second, got 0"),
+        (["--fps", "nan"], "fps must be more than 0 frames a second, got nan"),
+        (["-t", "0"], "duration must be more than 0 seconds, got 0"),
+        (["-ss", "-1"], "start must be 0 or more seconds, got -1"),
+        (["--threads", "-1"], "threads must be 0"),
+    ],
+)
+def test_options_out_of_range(run, options, text):
+    code, out, err = run("any.mp4", *options)
+    assert (code, out) == (2, "")
+    assert text in err
+
+
+def test_refusals(run, tmp_path):
+    code, _, err = run("none.mp4")
+    assert code == 1
+    assert "none.mp4 does not exist" in err
+    assert run(write(tmp_path / "a.mkv", film(frames=3)), "-o", "-")[0] == 2
+
+
+def test_arrows_stay_within_the_picture(found):
+    drawn = draw_vibrations(found)
+    assert drawn.dtype == np.uint8
+    assert (drawn == [255, 220, 26]).all(-1).sum() > 50  # arrows, in full colour
+
+
+def test_rectangles_and_directions_are_those_of_the_shown_picture(tmp_path):
+    shown = film(Disc(LEFT, swinging(3, 0)), noise=0)
+    stored = [np.rot90(picture, -1) for picture in shown]
+    path = encode(tmp_path / "turned.mp4", stored, "libx264", "yuv420p", rotation=90, crf="1")
+    found = find_vibrations(path)
+    (only,) = found.vibrations
+    assert found.picture.shape == (*SIZE, 3)
+    assert holds(only.region, LEFT)
+    assert np.abs(only.phasors[0]).sum() > 5 * np.abs(only.phasors[1]).sum()
