@@ -20,6 +20,7 @@ from magfilter.overlay import ArrowGrid
 from magfilter.stages import Stopped
 
 FRAMES, SWING = 90, 0.3  # px
+CLEAR = np.float32(10)  # a picture full of contours
 LEFT, RIGHT = (48, 64), (144, 62)
 
 
@@ -165,9 +166,9 @@ def test_cells_one_by_one():
     moved = grain.normal(size=(200, 2, 6, 8)).astype(np.float32) * np.float32(0.01)
     wave = np.sin(2 * np.pi * 4.3 * times).astype(np.float32)
     moved[:, 0, 2, 3] += 0.1 * wave
-    assert shapes(moved, 50, 16)[0] == []
+    assert shapes(moved, 50, 16, CLEAR)[0] == []
     moved[:, 0, 2, 4] += 0.08 * wave
-    ((frequency, amplitude, over, phasors, core),), faint = shapes(moved, 50, 16)
+    ((frequency, amplitude, over, phasors, core),), faint = shapes(moved, 50, 16, CLEAR)
     assert faint is None
     assert frequency == pytest.approx(4.3, abs=0.01)
     assert amplitude == pytest.approx(0.1, rel=0.05)
@@ -175,7 +176,20 @@ def test_cells_one_by_one():
     assert core == (2, 3, 3, 5)
     assert np.flatnonzero(np.abs(phasors[0]).ravel()).tolist() == [19, 20]
     drift = moved + np.linspace(0, 5, 200, dtype=np.float32)[:, None, None, None]
-    assert shapes(drift, 50, 16)[0][0].amplitude == pytest.approx(amplitude, rel=0.02)
+    assert shapes(drift, 50, 16, CLEAR)[0][0].amplitude == pytest.approx(amplitude, rel=0.02)
+
+
+def test_what_would_not_be_seen_is_not_found():
+    """Where the picture is bare, the network's motion is a guess."""
+    wave = np.sin(2 * np.pi * 4.3 * np.arange(200) / 50)
+    moved = np.random.default_rng(8).normal(size=(200, 2, 6, 8)).astype(np.float32) * np.float32(0.01)
+    moved[:, 0] += 0.1 * wave.astype(np.float32)[:, None, None]
+    sight = np.full((6, 8), 0.1, np.float32)
+    assert shapes(moved, 50, 16, sight) == ([], None)
+    sight[2:4, 5:8] = 1
+    ((_, _, _, phasors, core),), _ = shapes(moved, 50, 16, sight)
+    assert core == (2, 5, 4, 8)
+    assert np.count_nonzero(phasors[0]) == 6
 
 
 def test_cells_add_no_frequency_of_their_own():
@@ -187,7 +201,7 @@ def test_cells_add_no_frequency_of_their_own():
     parts += np.random.default_rng(1).normal(size=parts.shape) * 0.001
     moved = gathered(parts)
     assert moved.shape == (200, 2, 2, 2)
-    assert [round(each.frequency, 2) for each in shapes(moved, 50, 16)[0]] in ([4, 7], [7, 4])
+    assert [round(each.frequency, 2) for each in shapes(moved, 50, 16, CLEAR)[0]] in ([4, 7], [7, 4])
     lone = parts * np.array([1, 0, 0, 0], np.float32).reshape(2, 2).repeat(2, 0).repeat(2, 1)
     assert np.abs(gathered(lone)[:, 0, 0, 0]).max() == pytest.approx(np.abs(lone).max(), rel=0.01)
 
@@ -198,7 +212,7 @@ def test_what_comes_nearest_is_told(tmp_path):
     wander = grain.normal(size=240).astype(np.float32)
     moved = np.zeros((240, 2, 5, 6), np.float32)
     moved[:, 0, 1:3, 1:4] = (wander + 0.42 * np.sin(2 * np.pi * 2 * times))[:, None, None] * np.float32(0.2)
-    clear, faint = shapes(moved, 30, 16)
+    clear, faint = shapes(moved, 30, 16, CLEAR)
     assert clear == []
     assert faint.frequency == pytest.approx(2, abs=0.05)
     assert 2 < faint.over_noise < 5

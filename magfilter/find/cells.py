@@ -24,6 +24,8 @@ FEWEST = 16  # frames of which a spectrum is made
 # is. And a cell beside it, and every other that counts.
 CLEAR, BESIDE = 5.0, 3.0
 FAINT = 2.0  # the same for what stands out most where nothing is clear
+SHOWS = 0.02  # times the noise of a pixel that a vibration changes it, root mean square over the cell: on a bare wall
+# the network guesses, and its guesses have rhythms
 CYCLES = 2.5  # that a vibration takes at least
 EDGE = 2.0  # times what can be told apart, below half the frame rate: from one frame to the next it only flickers
 # Cells' sides; noise that is less is taken for as much. The network gives exact zeros, and what a codec does from key
@@ -71,19 +73,21 @@ def gathered(parts: Field) -> Field:
     return out
 
 
-def shapes(moved: Field, rate: float, side: float) -> tuple[list[Shape], Shape | None]:
+def shapes(moved: Field, rate: float, side: float, sight: Field) -> tuple[list[Shape], Shape | None]:
     """The vibrations in the motion of cells, strongest first; where there is none, what comes nearest to one.
 
     Args:
         moved: (n, 2, rows, columns) px, evenly spaced.
         rate: frames a second.
         side: px, of a cell.
+        sight: (rows, columns), how much a motion by a px changes the pixels of a cell, times their noise.
     """
     count = len(moved)
     if count < FEWEST:
         return [], None
     grid, bin_ = frequencies(count, rate)
     power, over = _spectra(moved, side)
+    over *= power * sight**2 > SHOWS**2
     free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found

@@ -21,15 +21,18 @@ from magfilter.masks import Region
 from magfilter.measure.survey import turn_field
 from magfilter.measure.tracks import find_timing
 from magfilter.media import Frame, VideoReader
+from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
 from magfilter.models import DEFAULT_MODEL
-from magfilter.overlay import ArrowGrid, sums_over
+from magfilter.overlay import DEVIATION, ArrowGrid, sums_over
 from magfilter.pipeline import Progress, thread_budget
 from magfilter.stages import Stopped
 
 __all__ = ["Found", "Vibration", "find_vibrations"]
 
 Field = NDArray[np.float32]
+
+CALM = 8  # frames from one look at the noise to the next
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class _Look:
         self.turns = info.rotation // 90 % 4 if info.rotation % 90 == 0 else 0
         self.size = (info.width, info.height) if self.turns % 2 else (info.height, info.width)
         self.grid: ArrowGrid | None = None
+        self.noise = math.inf  # of a pixel, at most
         self.warnings: list[str] = []
 
     def run(self) -> Found:
@@ -162,6 +166,8 @@ class _Look:
                 shots.append((frame, [], []))
             else:
                 shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
+            if number % CALM == 0:
+                self._compare(shots[-1][0], frame)
             shots[-1][2].append(np.nan if frame.time is None else frame.time)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
@@ -179,7 +185,7 @@ class _Look:
         timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings)
         if not timing.even:
             moved = _evenly(moved, timing.times)
-        clear, faint = shapes(moved, timing.rate, self._side)
+        clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference))
         picture = np.rot90(reference.to_rgb(), self.turns)
         if picture.dtype != np.uint8:
             picture = np.rint(picture / 257).astype(np.uint8)
@@ -194,6 +200,21 @@ class _Look:
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
         )
+
+    def _compare(self, reference: Frame, frame: Frame) -> None:
+        """Neither noise nor motion of most of the picture is more than its change since the reference."""
+        if reference is not frame:
+            apart = np.abs(luma(frame)[::2, ::2] - luma(reference)[::2, ::2])
+            self.noise = min(self.noise, float(np.median(apart)) / DEVIATION / 2**0.5)
+
+    def _sight(self, reference: Frame) -> Field:
+        """How much a motion by a px, across and down, changes the pixels of a cell, times their noise."""
+        assert self.grid is not None
+        light = np.ascontiguousarray(np.rot90(luma(reference), self.turns))
+        rows, columns = (len(edges) - 1 for edges in self.grid.edges)
+        px = np.zeros((2, 2, rows, columns), np.float32)
+        px[0, 0] = px[1, 1] = 1
+        return np.hypot(*(self.grid.evidence(motion, light, self.noise) for motion in px))
 
     @property
     def at_once(self) -> int:
