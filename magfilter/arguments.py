@@ -10,6 +10,7 @@ import click
 
 from magfilter.backends import BACKENDS
 from magfilter.compare import COMPARISONS
+from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.models import DEFAULT_MODEL, shipped_models
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "factor",
     "line",
     "pairs",
+    "proxy_option",
     "ramping_options",
     "scale",
     "seconds",
@@ -143,6 +145,13 @@ _ENGINE_OPTIONS = (
 def engine_options(command: Command) -> Command:
     """Give a command the options that say which network runs where."""
     return _given(command, _ENGINE_OPTIONS)
+
+
+def proxy_option(what: str) -> Callable[[Command], Command]:
+    """The option that says how large a copy the network looks at; `what` is its help."""
+    return click.option(
+        "--proxy", type=float, default=DEFAULT_PROXY, show_default=True, metavar="MEGAPIXELS", help=what
+    )
 
 
 _TARGETING_OPTIONS = (

@@ -22,6 +22,7 @@ from magfilter.arguments import (
     engine_options,
     factor,
     pairs,
+    proxy_option,
     ramping_options,
     seconds,
     showing_options,
@@ -30,7 +31,7 @@ from magfilter.arguments import (
 from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.info import describe_job
-from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
+from magfilter.magnifier import CROSS_FADE
 from magfilter.media import EncodeOptions
 from magfilter.media.hwaccel import HWACCELS
 from magfilter.media.source import is_pipe
@@ -109,14 +110,7 @@ Examples
     help="Let the displacement fade when every:SECONDS or --reanchor replaces the reference; 0 jumps.",
 )
 @engine_options
-@click.option(
-    "--proxy",
-    type=float,
-    default=DEFAULT_PROXY,
-    show_default=True,
-    metavar="MEGAPIXELS",
-    help="Measure motion on a copy of at most this size; 0 measures at full size.",
-)
+@proxy_option("Measure motion on a copy of at most this size; 0 measures at full size.")
 @click.option(
     "--adapt",
     is_flag=True,

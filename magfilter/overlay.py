@@ -22,7 +22,7 @@ from magfilter.media.frame import Plane
 from magfilter.media.orientation import Orientation
 from magfilter.paint import BLACK, YELLOW, Cover, Rgb, ink, paint
 
-__all__ = ["DEVIATION", "ArrowGrid", "FlowOverlay", "scale_for", "sums_over"]
+__all__ = ["ArrowGrid", "FlowOverlay", "beside", "most_noise", "scale_for", "sums_over"]
 
 Field = NDArray[np.float32]
 Numbers = NDArray[np.intp]
@@ -132,6 +132,19 @@ def sums_over(fields: Field, rows: Numbers, columns: Numbers) -> Field:
     corners = total[:, rows][:, :, columns]
     out: Field = np.diff(np.diff(corners, axis=1), axis=2).astype(np.float32)
     return out
+
+
+def beside(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells (…, rows, columns) with one of these to the left, to the right, above or below."""
+    padded = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(1, 1), (1, 1)])
+    out: NDArray[np.bool_] = padded[..., :-2, 1:-1] | padded[..., 2:, 1:-1]
+    out |= padded[..., 1:-1, :-2] | padded[..., 1:-1, 2:]
+    return out
+
+
+def most_noise(light: Field, reference: Field) -> float:
+    """What the noise of a pixel does not exceed: the change from a reference to another frame, (H, W) 0..1 each."""
+    return float(np.median(np.abs(light[::2, ::2] - reference[::2, ::2]))) / DEVIATION / 2**0.5
 
 
 class FlowOverlay:

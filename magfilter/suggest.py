@@ -27,7 +27,7 @@ from magfilter.media import Frame
 from magfilter.media.colour import luma
 from magfilter.media.source import is_live
 from magfilter.options import MagnifyOptions
-from magfilter.overlay import DEVIATION, ArrowGrid
+from magfilter.overlay import ArrowGrid, beside, most_noise
 from magfilter.pipeline import Job, Progress
 from magfilter.stages import Stopped
 
@@ -149,9 +149,8 @@ class _Cells:
         light = luma(frame)
         if self._light is None:
             self._light = light
-        else:  # neither noise nor motion is more than this
-            apart = np.abs(light[::2, ::2] - self._light[::2, ::2])
-            self._noise = min(self._noise, float(np.median(apart)) / DEVIATION / 2**0.5)
+        else:
+            self._noise = min(self._noise, most_noise(light, self._light))
         flow = found.flow if found.part is None else found.part
         if flow is None:  # it is the reference, or nothing is magnified
             return
@@ -171,15 +170,8 @@ class _Cells:
         swing = moved - moved.mean(0)
         change = [np.square(self._grid.evidence(each, self._light, self._noise)) for each in swing]
         shows = np.sqrt(np.mean(change, 0)) > SHOWS
-        way = np.percentile(np.hypot(moved[:, 0], moved[:, 1]), MOST, 0)[shows & _beside(shows)]
+        way = np.percentile(np.hypot(moved[:, 0], moved[:, 1]), MOST, 0)[shows & beside(shows)]
         return float(np.percentile(way, FASTEST)) if way.size else 0.0
-
-
-def _beside(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells with one of these to the left, to the right, above or below."""
-    padded = np.pad(cells, 1)
-    out: NDArray[np.bool_] = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return out
 
 
 def _in_order(job: Job) -> bool:

@@ -12,7 +12,7 @@ from tiny import tiny
 from vibrations import RATE, SIZE, Disc, Way, encode, render, write
 
 from magfilter import OptionError
-from magfilter.find import Found, Vibration, command, find_vibrations
+from magfilter.find import Found, Vibration, command, find_vibrations, vibrations
 from magfilter.find.cells import FEWEST, gathered, shapes
 from magfilter.find.picture import at_its_most, draw_vibrations
 from magfilter.masks import Region
@@ -130,6 +130,13 @@ def test_true_rate_part_and_stop(two):
     stop.clear()
     with pytest.raises(Stopped):
         find_vibrations(two, progress=after(3), stop=stop)
+
+
+def test_the_first_frames_of_a_long_clip_count(two, monkeypatch):
+    monkeypatch.setattr(vibrations, "LONGEST", 45)
+    found = find_vibrations(two)
+    assert found.frames == 45
+    assert found.warnings == ["only the first 45 frames were looked at; choose others with -ss and -t"]
 
 
 def test_the_longest_shot_counts(tmp_path):

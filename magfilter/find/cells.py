@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.measure.spectrum import APART, AROUND, FINER, frequencies
+from magfilter.overlay import beside
 
 __all__ = ["FEWEST", "PARTS", "Shape", "gathered", "shapes"]
 
@@ -92,7 +93,7 @@ def shapes(moved: Field, rate: float, side: float, sight: Field) -> tuple[list[S
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
     while len(found) < MOST:
-        clear = (over > CLEAR) & _beside(over > BESIDE) & free[:, None, None] & (power > SPURIOUS**2 * known)
+        clear = (over > CLEAR) & beside(over > BESIDE) & free[:, None, None] & (power > SPURIOUS**2 * known)
         if not clear.any():
             break
         best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
@@ -102,13 +103,13 @@ def shapes(moved: Field, rate: float, side: float, sight: Field) -> tuple[list[S
     if found or not free.any():
         return sorted(found, key=lambda shape: -shape.amplitude), None
     best = int(np.argmax(np.where(free, power.sum((1, 2)), 0)))
-    faint = _beside(over[best] > FAINT) & (over[best] > FAINT)
+    faint = beside(over[best] > FAINT) & (over[best] > FAINT)
     return [], _shape(moved, grid, power, over, best, FAINT) if faint.any() else None
 
 
 def _shape(moved: Field, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
     """What vibrates at about `grid[best]`: the cells that are `least` times above their noise, two or more together."""
-    members = (over[best] > least) & _beside(over[best] > least)
+    members = (over[best] > least) & beside(over[best] > least)
     # The frequency is that of all who show it: the maximum of their sum, by a parabola through its neighbours.
     summed = power[:, members].sum(1)
     low, high = max(best - FINER, 1), min(best + FINER + 1, len(grid) - 1)
@@ -170,14 +171,6 @@ def _summit(grid: Floats, power: Field, at: int) -> float:
     bend = left - 2 * middle + right
     part = 0.5 * (left - right) / bend if bend < 0 else 0.0
     return float(grid[at] + np.clip(part, -0.5, 0.5) * (grid[1] - grid[0]))
-
-
-def _beside(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cells (…, rows, columns) with one of these to the left, to the right, above or below."""
-    padded = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(1, 1), (1, 1)])
-    out: NDArray[np.bool_] = padded[..., :-2, 1:-1] | padded[..., 2:, 1:-1]
-    out |= padded[..., 1:-1, :-2] | padded[..., 1:-1, 2:]
-    return out
 
 
 def _near(values: Field) -> Field:

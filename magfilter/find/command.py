@@ -10,12 +10,11 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, seconds
+from magfilter.arguments import engine_options, proxy_option, seconds
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
-from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
@@ -65,14 +64,7 @@ Examples
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
 @click.option("-t", "--duration", type=seconds, metavar="TIME", help="Look at this much: seconds, or [HH:]MM:SS.")
 @engine_options
-@click.option(
-    "--proxy",
-    type=float,
-    default=DEFAULT_PROXY,
-    show_default=True,
-    metavar="MEGAPIXELS",
-    help="Look at a copy of at most this size; 0 looks at full size.",
-)
+@proxy_option("Look at a copy of at most this size; 0 looks at full size.")
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
 @click.option("-y", "overwrite", is_flag=True, help="Replace the picture if it exists.")
 @click.option("-q", "--quiet", is_flag=True, help="Results and errors only.")

@@ -24,7 +24,7 @@ from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
 from magfilter.models import DEFAULT_MODEL
-from magfilter.overlay import DEVIATION, ArrowGrid, sums_over
+from magfilter.overlay import ArrowGrid, most_noise, sums_over
 from magfilter.pipeline import Progress, thread_budget
 from magfilter.stages import Stopped
 
@@ -33,6 +33,7 @@ __all__ = ["Found", "Vibration", "find_vibrations"]
 Field = NDArray[np.float32]
 
 CALM = 8  # frames from one look at the noise to the next
+LONGEST = 20_000  # frames; their spectra take half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def find_vibrations(
 ) -> Found:
     """What vibrates in a video, where, and how often.
 
-    The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts.
+    The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts, of a long
+    one the first 20,000 frames.
 
     Args:
         source: path, or "-" for stdin.
@@ -166,8 +168,8 @@ class _Look:
                 shots.append((frame, [], []))
             else:
                 shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
-            if number % CALM == 0:
-                self._compare(shots[-1][0], frame)
+            if number % CALM == 0 and shots[-1][0] is not frame:
+                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1][0])))
             shots[-1][2].append(np.nan if frame.time is None else frame.time)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
@@ -201,12 +203,6 @@ class _Look:
             self.stop.is_set(),
         )
 
-    def _compare(self, reference: Frame, frame: Frame) -> None:
-        """Neither noise nor motion of most of the picture is more than its change since the reference."""
-        if reference is not frame:
-            apart = np.abs(luma(frame)[::2, ::2] - luma(reference)[::2, ::2])
-            self.noise = min(self.noise, float(np.median(apart)) / DEVIATION / 2**0.5)
-
     def _sight(self, reference: Frame) -> Field:
         """How much a motion by a px, across and down, changes the pixels of a cell, times their noise."""
         assert self.grid is not None
@@ -221,11 +217,14 @@ class _Look:
         return max(1, self.magnifier.engine.at_once)
 
     def _frames(self) -> Iterator[Frame]:
-        for item in self.reader:
+        frames = (item for item in self.reader if isinstance(item, Frame))
+        for number, frame in enumerate(frames):
             if self.stop.is_set():
                 return
-            if isinstance(item, Frame):
-                yield item
+            if number == LONGEST:
+                self.warnings.append(f"only the first {LONGEST} frames were looked at; choose others with -ss and -t")
+                return
+            yield frame
 
     def _cells(self, flow: Field) -> Field:
         flow = turn_field(flow, self.turns)
@@ -234,9 +233,8 @@ class _Look:
             self.grid = ArrowGrid((rows, columns), -(-self.size[1] // columns), *self.size)
         down, across = (_finer(edges) for edges in self.grid.edges)
         inside = flow[:, down[0] : down[-1], across[0] : across[-1]]
-        count = np.maximum(
-            np.outer(np.diff(down), np.diff(across)), 1
-        )  # of a picture of a point or two, parts are empty
+        # Of a picture of a point or two, parts are empty.
+        count = np.maximum(np.outer(np.diff(down), np.diff(across)), 1)
         mean: Field = sums_over(inside, down - down[0], across - across[0]) / count.astype(np.float32)
         return mean
 

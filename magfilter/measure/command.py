@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, seconds
+from magfilter.arguments import engine_options, proxy_option, seconds
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
-from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.measure.motion import measure_motion
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.output import check_extra, peak_table, write_motion, write_plot, write_spectrum, write_uff
@@ -87,14 +86,7 @@ Examples
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
 @click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
 @engine_options
-@click.option(
-    "--proxy",
-    type=float,
-    default=DEFAULT_PROXY,
-    show_default=True,
-    metavar="MEGAPIXELS",
-    help="What moves is looked for on a copy of at most this size; it is measured at full size.",
-)
+@proxy_option("What moves is looked for on a copy of at most this size; it is measured at full size.")
 @click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
 @click.option("-y", "overwrite", is_flag=True, help="Replace files that exist.")
