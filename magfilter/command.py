@@ -19,9 +19,18 @@ from magfilter.errors import MagfilterError
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
+from magfilter.pipeline import Report
+from magfilter.progress import ProgressPrinter
 from magfilter.stages import THREAD_PREFIX, Stopped
 
-__all__ = ["EXIT_INTERRUPTED", "pipe_closed", "run_command", "stopping_signals", "told_in_a_line"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "pipe_closed",
+    "run_command",
+    "stopped_early",
+    "stopping_signals",
+    "told_in_a_line",
+]
 
 EXIT_INTERRUPTED = 130
 
@@ -91,6 +100,18 @@ def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_early(printer: ProgressPrinter) -> Iterator[None]:
+    """Ends the program, with a line, where a stop came before there was anything to show; wipes the bar in any case."""
+    try:
+        yield
+    except Stopped:
+        printer.finish(Report(interrupted=True))
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    finally:
+        printer.clear()
 
 
 def pipe_closed() -> int:

@@ -22,7 +22,7 @@ from magfilter.media.frame import Plane
 from magfilter.media.orientation import Orientation
 from magfilter.paint import BLACK, YELLOW, Cover, Rgb, ink, paint
 
-__all__ = ["ArrowGrid", "FlowOverlay", "beside", "most_noise", "scale_for", "sums_over"]
+__all__ = ["FAINT", "ArrowGrid", "FlowOverlay", "beside", "most_noise", "scale_for", "sums_over"]
 
 Field = NDArray[np.float32]
 Numbers = NDArray[np.intp]
@@ -51,6 +51,11 @@ def scale_for(motion: float) -> float:
 def _cell(height: int, width: int) -> float:
     """px from arrow to arrow, about."""
     return max(CLOSEST, max(height, width) / ACROSS)
+
+
+def _drawn(height: int, width: int) -> tuple[float, float]:
+    """px: how long the arrow of full scale is drawn, and half the width of its line."""
+    return LONGEST * _cell(height, width), max(0.8, min(height, width) / 540)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,21 @@ class ArrowGrid:
         weight = np.hypot(cells[0], cells[1])
         sums = sums_over(np.stack([*(cells * weight), weight]), rows - rows[0], columns - columns[0])
         return (sums[:2] / np.where(sums[2] > 0, sums[2], 1)).astype(np.float32)
+
+    def arrows(self, motion: Field, solid: Field, scale: float) -> list[tuple[Cover, Rgb]]:
+        """Covers (H, W) of the arrows' rims and of their lines, and the colours of both.
+
+        Args:
+            motion: (2, rows, columns) px.
+            solid: (rows, columns) 0..1, how opaque each is.
+            scale: px of motion that the longest arrow stands for.
+        """
+        line, rim = (np.zeros((self.height, self.width), np.float32) for _ in range(2))
+        tails, (longest, pen) = self.tails, _drawn(self.height, self.width)
+        for row, column in np.argwhere(solid > 0):
+            vector = motion[:, row, column] * np.float32(longest / scale)
+            add_arrow(line, rim, tails[:, row, column], vector, pen, float(solid[row, column]))
+        return [(rim, BLACK), (line, YELLOW)]
 
     def evidence(self, motion: Field, light: Field, most: float = math.inf) -> Field:
         """How far motion (2, rows, columns) px shows in the picture: the rms change of brightness that it
@@ -171,34 +191,26 @@ class FlowOverlay:
             stride: px of the picture per point of the flow.
             corner: of the shown picture, for the key.
         """
-        longest = LONGEST * _cell(frame.height, frame.width)
-        pen = max(0.8, min(frame.height, frame.width) / 540)
         if flow is not None:
-            self._draw_arrows(planes, frame, flow, stride, longest, pen)
+            self._draw_arrows(planes, frame, flow, stride)
         elif not self.steady:
             self.scale = SMALLEST
         text = f"{self.scale:g} px" + (f" {self.note}" if self.note else "")
-        draw_label(planes, frame, self.orientation, text, corner, self._key(frame, longest, pen))
+        draw_label(planes, frame, self.orientation, text, corner, self._key(frame))
 
-    def _draw_arrows(
-        self, planes: tuple[Plane, ...], frame: Frame, flow: Field, stride: int, longest: float, pen: float
-    ) -> None:
+    def _draw_arrows(self, planes: tuple[Plane, ...], frame: Frame, flow: Field, stride: int) -> None:
         grid = ArrowGrid((flow.shape[1], flow.shape[2]), stride, frame.height, frame.width)
         motion = grid.motion(flow)
         speed = np.hypot(motion[0], motion[1])
         evident = np.clip(grid.evidence(motion, luma(frame)) / EVIDENT - 1, 0, 1)
         self.scale = max(self.scale, scale_for(float((speed * (evident > 0)).max())))
         solid = evident * np.clip(speed / max(FLOOR * stride, FAINT * self.scale) - 1, 0, 1)
-        line, rim = (np.zeros((frame.height, frame.width), np.float32) for _ in range(2))
-        tails = grid.tails
-        for row, column in np.argwhere(solid > 0):
-            vector = motion[:, row, column] * np.float32(longest / self.scale)
-            add_arrow(line, rim, tails[:, row, column], vector, pen, float(solid[row, column]))
-        for cover, colour in ((rim, BLACK), (line, YELLOW)):
+        for cover, colour in grid.arrows(motion, solid, self.scale):
             _paint(planes, frame, cover, colour)
 
-    def _key(self, frame: Frame, length: float, pen: float) -> list[tuple[Cover, Rgb]]:
+    def _key(self, frame: Frame) -> list[tuple[Cover, Rgb]]:
         """An arrow of full length, pointing to the right as shown."""
+        length, pen = _drawn(frame.height, frame.width)
         scale = text_scale(self.orientation.size((frame.width, frame.height)))
         height, width = max(arrow_width(length, pen), 8 * scale), math.ceil(length + 4 * pen) + 1
         line, rim = (np.zeros((height, width), np.float32) for _ in range(2))

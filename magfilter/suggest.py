@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
@@ -37,7 +36,7 @@ Array = NDArray[np.float32]
 
 SIZE = 0.03  # of the picture's shorter side: what the largest motion becomes, where nobody says
 LARGEST = 100.0  # more is never suggested; what moves less than so is easily the camera's, or the codec's
-SAMPLES = 48  # frames looked at, where each can be measured by itself
+SAMPLES = 48  # frames looked at, at most, where each can be measured by itself
 IN_A_ROW = 300  # frames looked at from the beginning, where it takes what came before them
 UNKNOWN = 10  # from one frame to the next, where the clip's length is not known
 # The change of brightness that the motion of a cell brings about, rms over frames and pixels, over a pixel's noise.
@@ -86,7 +85,7 @@ def suggest_alpha(
 ) -> Suggestion:
     """The factor that makes the largest motion of a clip so many px large.
 
-    Looks at 48 frames spread over the clip; with a band, a notch or a reference that changes, at the first 300.
+    Looks at up to 48 frames spread over the clip; with a band, a notch or a reference that changes, at the first 300.
 
     Args:
         source: path of a file, which is read through.
@@ -110,7 +109,7 @@ def suggest_alpha(
     if is_live(os.fspath(source)):
         raise OptionError("alpha chosen by the clip takes reading it twice, which a pipe cannot give; give a number")
     stop = stop or threading.Event()
-    with closing(Job(source, None, options, stop=stop)) as job:
+    with Job(source, None, options, stop=stop) as job:
         if job.magnifier.engine.model.descriptor.output == "frame":
             name = job.magnifier.engine.model.descriptor.name
             raise OptionError(f"model {name} measures no motion by which alpha could be chosen; give a number")
@@ -183,15 +182,20 @@ def _in_order(job: Job) -> bool:
 def _due(job: Job) -> int | None:
     """How many frames are looked at, if that is known."""
     frames = job.reader.expected_frames
-    if _in_order(job):
-        return min(IN_A_ROW, frames) if frames else None
-    return min(SAMPLES, frames) if frames else None
+    if not frames:
+        return None
+    return min(IN_A_ROW, frames) if _in_order(job) else -(-frames // _every(job))
+
+
+def _every(job: Job) -> int:
+    """How many frames lie from one that is looked at to the next."""
+    return 1 if _in_order(job) else -(-(job.reader.expected_frames or UNKNOWN * SAMPLES) // SAMPLES)
 
 
 def _measured(job: Job) -> Iterator[tuple[Frame, Measured]]:
     """The frames that are looked at, and what moves in them."""
     magnifier, targets, number = job.magnifier, job.targets, count()
-    every = 1 if _in_order(job) else max(1, (job.reader.expected_frames or UNKNOWN * SAMPLES) // SAMPLES)
+    every = _every(job)
 
     def chosen() -> Iterator[Frame]:
         frames = (item for item in job.reader if isinstance(item, Frame))

@@ -112,9 +112,12 @@ def test_error_on_a_clip_is_least_for_an_exact_magnifier():
 
 def test_what_could_be_won_of_a_clip(tmp_path):
     clip = write(tmp_path / "clip.mkv", [texture(d, 128)[..., 0] for d in (0.0, 0.5, 1.0)])
-    head, _, row = bounds([Path(clip)], find_model("warp"), ["dis"]).splitlines()
+    head, _, row, _, told = bounds([Path(clip)], find_model("warp"), ["dis"]).splitlines()
     assert head == "| clip | measured with | copy | network | dis's flow |"
     name, judge, *errors = row.strip("| ").split(" | ")
     assert (name, judge) == ("clip", "dis")
     copied, network, best = map(float, errors)
     assert max(network, best) < 0.3 * copied
+    change = float(told.removeprefix("dis, against the network, median: copy +").partition("%")[0])
+    assert change == pytest.approx(100 * (copied / network - 1), rel=0.05)
+    assert "dis's flow " in told

@@ -16,7 +16,7 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
-from magfilter.measure.output import write_motion, write_plot, write_spectrum, write_uff
+from magfilter.measure.output import peak_table, write_motion, write_plot, write_spectrum, write_uff
 from magfilter.measure.survey import turn_field
 from magfilter.stages import Stopped
 
@@ -119,6 +119,22 @@ def test_the_whole_picture_moving_in_ten_bit(tmp_path):
     write_motion(found, target)
     table = list(csv.DictReader(line for line in target.open() if not line.startswith("#")))
     assert float(table[7]["r0_dx_mm"]) == pytest.approx(0.5 * found[0].displacement[7, 0], abs=1e-6)
+
+
+def test_motion_at_all_frequencies_is_not_called_noise(tmp_path):
+    """A chest or a branch: no single frequency stands clear, but it moves."""
+    steps, grain = np.random.default_rng(6).normal(size=FRAMES) * 0.2, np.random.default_rng(3)
+
+    def seen(size: float) -> str:
+        disc = Disc((96, 64), lambda time: (size * steps[round(time * RATE)], 0.0))
+        pictures = [render([disc], n / RATE) + grain.normal(size=SIZE) for n in range(FRAMES)]
+        clip = write(tmp_path / f"{size}.mkv", [np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in pictures])
+        return peak_table(measure_motion(clip, roi=ROI, threads=1)).splitlines()[1].strip()
+
+    assert seen(0) == "no vibration above the noise"
+    moving = seen(1)
+    assert moving.startswith("no vibration stands clear of what moves at other frequencies; the most is 0.")
+    assert float(moving.split()[-2]) <= RATE / 2
 
 
 def test_a_turned_video_is_measured_as_a_player_shows_it(tmp_path):

@@ -11,7 +11,7 @@ import click
 
 from magfilter._version import __version__
 from magfilter.arguments import engine_options, proxy_option, seconds
-from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
+from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
@@ -20,7 +20,7 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import PATIENCE, Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import Stopped, patiently
+from magfilter.stages import patiently
 from magfilter.suggest import SIZE, alpha_for
 
 __all__ = ["main"]
@@ -87,26 +87,20 @@ def command(source: str, target: str | None, **o: Any) -> None:
     begun = time.perf_counter()
     names = ("fps", "detrend", "start", "duration", "model", "backend", "device", "proxy", "threads")
     chosen = {name: o[name] for name in names}
-    try:
-        with stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
-            found = patiently(
-                lambda: find_vibrations(source, progress=printer.update, stop=stop, **chosen), _some_time_after(stop)
-            )
-            printer.clear()
-            drawn = found.vibrations or ([found.faint] if found.faint else [])
-            if target is not None and drawn:
-                write_png(target, draw_vibrations(found, drawn), source, o["overwrite"])
-            seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
-            seen.warnings = found.warnings
-            printer.finish(seen)
-            click.echo(described(found, o["fps"]))
-            if target is not None and not drawn:
-                printer.line(f"{target} was not written: there is nothing to draw")
-    except Stopped:
-        printer.finish(Report(interrupted=True))
-        raise SystemExit(EXIT_INTERRUPTED) from None
-    finally:
+    with stopped_early(printer), stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
+        found = patiently(
+            lambda: find_vibrations(source, progress=printer.update, stop=stop, **chosen), _some_time_after(stop)
+        )
         printer.clear()
+        drawn = found.vibrations or ([found.faint] if found.faint else [])
+        if target is not None and drawn:
+            write_png(target, draw_vibrations(found, drawn), source, o["overwrite"])
+        seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
+        seen.warnings = found.warnings
+        printer.finish(seen)
+        click.echo(described(found, o["fps"]))
+        if target is not None and not drawn:
+            printer.line(f"{target} was not written: there is nothing to draw")
     if found.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
 

@@ -11,7 +11,7 @@ import click
 
 from magfilter._version import __version__
 from magfilter.arguments import engine_options, proxy_option, seconds
-from magfilter.command import EXIT_INTERRUPTED, run_command, stopping_signals, told_in_a_line
+from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.measure.motion import measure_motion
 from magfilter.measure.options import MeasureOptions
@@ -21,7 +21,6 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import Stopped
 
 __all__ = ["main"]
 
@@ -113,20 +112,14 @@ def command(source: str, **o: Any) -> None:
     _check_files(source, o)
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
-    try:
-        with stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
-            motion = measure_motion(source, options, progress=printer.update, stop=stop)
-            printer.clear()
-            _write(motion, o)
-            printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
-            # Beside a table on stdout, for people only.
-            to_stderr = "-" in (o["motion_file"], o["spectrum_file"])
-            click.echo(peak_table(motion), err=to_stderr)
-    except Stopped:
-        printer.finish(Report(interrupted=True))
-        raise SystemExit(EXIT_INTERRUPTED) from None
-    finally:
+    with stopped_early(printer), stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
+        motion = measure_motion(source, options, progress=printer.update, stop=stop)
         printer.clear()
+        _write(motion, o)
+        printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
+        # Beside a table on stdout, for people only.
+        to_stderr = "-" in (o["motion_file"], o["spectrum_file"])
+        click.echo(peak_table(motion), err=to_stderr)
     if motion.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
     share = motion.lost / max(1, motion.lost + motion.frames)

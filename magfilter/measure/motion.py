@@ -31,7 +31,7 @@ from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, 
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
-from magfilter.media.source import is_pipe
+from magfilter.media.source import is_live
 from magfilter.models import DEFAULT_MODEL
 from magfilter.pipeline import PATIENCE, PATIENCE_PIPE, Progress
 from magfilter.stages import Lane, Stopped, patiently, start_stage
@@ -93,7 +93,7 @@ class _Job:
         stop: threading.Event,
     ) -> None:
         self.source, self.options, self.progress, self.stop = source, options, progress, stop
-        self.live = is_pipe(source) or (os.path.exists(source) and not os.path.isfile(source))
+        self.live = is_live(source)
         self.far = options.policy.number if options.policy.kind == "frame" else 0
         if self.far and self.live:
             raise OptionError(

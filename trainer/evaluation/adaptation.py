@@ -44,16 +44,27 @@ def clip_error(magnify: Method, frames: np.ndarray, judges: Sequence[str], alpha
 
 
 def bounds(clips: Sequence[Path], model: Path, judges: Sequence[str]) -> str:
-    """Markdown: what each judge says of the frame as it is, of the network, and of the flow of every judge."""
+    """What each judge says of the frame as it is, of the network, and of the flow of every judge, as Markdown.
+
+    Below it, for each judge, how far below the network's the errors of the others are, in the median over the clips.
+    """
     methods = {"copy": copy, "network": network_method(model)}
     methods |= {f"{name}'s flow": warp_by_flow(estimator(name)) for name in judges}
-    rows = []
+    rows: list[list[str]] = []
+    against: dict[str, list[list[float]]] = {judge: [] for judge in judges}
     for clip in clips:
         frames = read_frames(clip, FRAMES).permute(0, 2, 3, 1).contiguous().numpy()
         found = [clip_error(method, frames, judges) for method in methods.values()]
         rows += [[clip.stem, judge, *(f"{errors[judge]:.3f}" for errors in found)] for judge in judges]
+        for judge in judges:
+            against[judge].append([errors[judge] / found[1][judge] - 1 for errors in found])
     lines = [["clip", "measured with", *methods], ["---"] * (2 + len(methods)), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    out = [f"| {' | '.join(line)} |" for line in lines]
+    for judge, changes in against.items():
+        medians = zip(methods, np.median(changes, 0), strict=True)
+        told = ", ".join(f"{name} {change:+.1%}" for name, change in medians if name != "network")
+        out += ["", f"{judge}, against the network, median: {told}"]
+    return "\n".join(out)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
