@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from magfilter._version import __version__
-from magfilter.arguments import CHOOSING, choosing_options, line, scale, seconds
+from magfilter.arguments import CHOOSING, Chosen, choosing_options, factor, line, scale, seconds
 from magfilter.command import run_command, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
@@ -24,10 +24,12 @@ from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.models import DEFAULT_MODEL
+from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Progress, thread_budget
 from magfilter.progress import ProgressPrinter
 from magfilter.slices import Picture, Sampler, enlarged, sheet
 from magfilter.stages import patiently
+from magfilter.suggest import suggest_alpha
 
 __all__ = ["main"]
 
@@ -52,7 +54,12 @@ Examples
 @click.option("-o", "--out", "target", required=True, metavar="PNG", help="The picture to write.")
 @click.option("--beside", multiple=True, metavar="CLIP", help="Another clip, shown below; may be repeated.")
 @click.option(
-    "-a", "--alpha", type=float, help="Also CLIP with its motion magnified so often, against the first frame."
+    "-a",
+    "--alpha",
+    type=factor,
+    metavar="ALPHA",
+    help="Also CLIP with its motion magnified so often, against the first frame; auto or a size such as 12px "
+    "looks through the clip and chooses, as magfilter does.",
 )
 @choosing_options
 @click.option(
@@ -89,16 +96,25 @@ def command(clip: str, target: str, beside: tuple[str, ...], **o: Any) -> None:
     try:
         with told_in_a_line(o["verbose"]):
             # In a thread of its own, so that Ctrl-C is heard while libav waits for a pipe.
-            picture = patiently(lambda: _picture(clips, o, printer), threading.Event())
+            stop = threading.Event()
+            picture = patiently(lambda: _picture(clips, o, printer, stop), stop)
             write_png(target, picture, clip, o["overwrite"])
     finally:
         printer.clear()
     printer.line(f"{target}: {picture.shape[1]}x{picture.shape[0]}")
 
 
-def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter) -> Picture:
+def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter, stop: threading.Event) -> Picture:
     """The slice, or a sheet of them."""
-    magnifier = _magnifier(o)
+    chosen = {name: o[name] for name in CHOOSING if o[name] is not None and o[name] is not False and o[name] != ()}
+    if isinstance(o["alpha"], Chosen):
+        wanted = MagnifyOptions(
+            model=o["model"], start=o["start"], duration=o["duration"], threads=o["threads"], **chosen
+        )
+        suggested = suggest_alpha(clips[0], wanted, size=o["alpha"].size, progress=printer.update, stop=stop)
+        printer.line(str(suggested))
+        o = {**o, "alpha": suggested.alpha}
+    magnifier = _magnifier(o, chosen)
     found: dict[str, Picture] = {}
     with ExitStack() as opened:  # all of them, before time is spent on the first
         cuts = [opened.enter_context(Cut(source, o)) for source in clips]
@@ -110,8 +126,7 @@ def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter) -> P
     return sheet(found) if len(found) > 1 else found[clips[0]]
 
 
-def _magnifier(o: dict[str, Any]) -> Magnifier | None:
-    chosen = {name: o[name] for name in CHOOSING if o[name] is not None and o[name] is not False and o[name] != ()}
+def _magnifier(o: dict[str, Any], chosen: dict[str, Any]) -> Magnifier | None:
     if o["alpha"] is None:
         if chosen:
             raise OptionError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from vibrations import RATE, Disc, render, write
 
 from magfilter import Frame, InputError, Magnifier, OptionError, VideoReader
 from magfilter.media.orientation import Orientation
@@ -202,6 +205,25 @@ def test_an_old_picture_is_replaced_when_asked(run, ramp, tmp_path):
     (tmp_path / "s.png").write_bytes(b"old")
     assert run("ramp.mkv", "--line", "5,4,5,23", "-o", "s.png", "-y")[0] == 0
     assert read("s.png").shape == (20, 10, 3)
+
+
+def test_the_clip_chooses_its_factor(run, tmp_path):
+    """The slice is the one of the factor that is told, of the motion of the band and the stretch asked for."""
+
+    def swing(time: float) -> tuple[float, float]:
+        return 0.4 * math.sin(2 * math.pi * 3 * time), 0.2 * math.sin(2 * math.pi * 10 * time)
+
+    write(tmp_path / "disc.mkv", [render([Disc((48, 64), swing)], n / RATE) for n in range(60)])
+    line = ("disc.mkv", "--line", "8,64,90,64", "-t", "1.5")
+    for name, options in (("all", ()), ("band", ("--band", "8:12"))):
+        code, _, err = run(*line, *options, "--alpha", "8px", "-o", f"{name}.png")
+        assert code == 0, err
+        found = re.match(r"alpha (\S+): the largest motion found, (\S+) px, becomes [78]", err)
+        assert found, err
+        assert float(found[2]) == pytest.approx({"all": 0.43, "band": 0.2}[name], rel=0.3)
+        assert run(*line, *options, "--alpha", found[1], "-o", "told.png", "-y", "-q")[0] == 0
+        np.testing.assert_array_equal(read(f"{name}.png"), read("told.png"))
+        assert len(read("told.png")) > 2 * 82
 
 
 def test_help_is_its_own_whatever_the_command_is_called(run):
