@@ -125,6 +125,11 @@ Examples
     metavar="RATE",
     help="Frames a second of an image sequence (24, 24000/1001), which does not say; 25 where this is left out.",
 )
+@click.option(
+    "--progressive",
+    is_flag=True,
+    help="Take IN for progressive though its flags say interlaced, as of film in broadcast files (PsF).",
+)
 @click.option("-c:v", "--codec", "codec", help="Video encoder, by FFmpeg's name (libx264, libx265, ffv1, prores_ks …).")
 @click.option("--crf", type=float, help="Constant quality of the encoder; libx264's default here is 18.")
 @click.option("--preset", help="Speed preset of the encoder.")
@@ -197,6 +202,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
             format=_format(o["format_"]),
         ),
         framerate=o["framerate"],
+        progressive=o["progressive"],
         input_format=_format(o["input_format"]),
         hwaccel=o["hwaccel"],
         overwrite=o["overwrite"],

@@ -62,6 +62,7 @@ class MagnifyOptions:
         start, duration: seconds of the input to work on; None for all of it.
         encode: encoder, quality, pixel format and container.
         framerate: frames a second of an image sequence, a number or text such as "24000/1001"; None for 25.
+        progressive: take an input for progressive that is flagged as interlaced.
         input_format: FFmpeg's name of the input format, for raw streams and pipes.
         hwaccel: decode on a GPU, "cuda"; "auto" does where that works; "none" never.
         overwrite: replace an existing output.
@@ -104,6 +105,7 @@ class MagnifyOptions:
     duration: float | None = None
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     framerate: Fraction | float | str | None = None
+    progressive: bool = False
     input_format: str | None = None
     hwaccel: str = "none"
     overwrite: bool = False

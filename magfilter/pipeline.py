@@ -240,6 +240,7 @@ class Job:
             threads=threads,
             hwaccel=o.hwaccel,
             framerate=o.framerate,
+            progressive=o.progressive,
         )
 
     def _find_frame(self, threads: int) -> Frame:

@@ -6,14 +6,18 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from magfilter.errors import BackendError
+from magfilter.locks import try_lock
 
 __all__ = ["cache_folder", "locked", "write_whole"]
+
+AGAIN = 0.2  # seconds between two tries to get a lock
 
 
 def cache_folder() -> Path:
@@ -70,23 +74,9 @@ def locked(path: Path) -> Iterator[None]:
         yield  # closing the file frees the lock; the file stays, since another may be waiting for it
 
 
-if sys.platform == "win32":
-    import msvcrt
-    import time
-
-    def _take(handle: int, lock: Path) -> None:
-        while True:
-            try:
-                return msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            except OSError:
-                time.sleep(0.2)
-
-else:
-    import fcntl
-
-    def _take(handle: int, lock: Path) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            click.echo(f"waiting for another process, which holds {lock}", err=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+def _take(handle: int, lock: Path) -> None:
+    if try_lock(handle):
+        return
+    click.echo(f"waiting for another process, which holds {lock}", err=True)
+    while not try_lock(handle):
+        time.sleep(AGAIN)

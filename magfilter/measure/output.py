@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -244,12 +245,11 @@ def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool
 
     part = PartFile(os.fspath(target), motion.source, overwrite)
     try:
-        path = Path(part.name.removeprefix("file:"))
-        path.unlink(missing_ok=True)  # pyuff takes an empty file for a broken one
         if sets:
-            pyuff.UFF(str(path)).write_sets(sets, "overwrite")
-        else:
-            path.touch()
+            with tempfile.TemporaryDirectory() as folder:  # pyuff takes an empty file for a broken one
+                path = Path(folder) / "sets.uff"
+                pyuff.UFF(str(path)).write_sets(sets, "overwrite")
+                Path(part.name.removeprefix("file:")).write_bytes(path.read_bytes())
         part.commit()
     except OSError as error:
         part.discard()

@@ -15,36 +15,24 @@ import av
 import av.error
 import av.logging
 
-from ..errors import OptionError, OutputError
+from ..errors import OutputError
 from . import pixels
 from .colour import resolved_matrix
+from .encoder_options import EncodeOptions, encoder_options, lookahead, private_options
 from .frame import Colour, PixelLayout
 from .hdr import HdrMetadata, encoder_parameters
 from .source import reason
+from .survival import survivors
 
 __all__ = ["EncodeOptions", "EncoderPlan", "check_names", "plan_encoder"]
 
-# Near-transparent quality at a sane size, by eye, in each encoder's own unit.
-_DEFAULT_CRF = {"libx264": 18, "libx264rgb": 18, "libx265": 20, "libvpx-vp9": 24, "libsvtav1": 24}
-_MAX_CRF = {"libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63}
-_DEFAULT_OPTIONS = {
-    "libx264": {"preset": "medium"},
-    "libx264rgb": {"preset": "medium"},
-    "libx265": {"preset": "medium", "x265-params": "log-level=error"},
-    "libvpx-vp9": {"deadline": "good", "cpu-used": "4", "row-mt": "1"},
-    "libsvtav1": {"preset": "8"},
-    "ffv1": {"level": "3"},
-}
-# Frames that x264 looks ahead by its presets. It keeps each with what it makes of it, 2.8 times a frame's samples.
-_X264_AHEAD = {"ultrafast": 0, "superfast": 0, "veryfast": 10, "faster": 20, "fast": 30, "medium": 40}
-_X264_AHEAD_SLOW = 60
-_X264_KEEPS = 2.8
-_X264_ROOM = 256e6  # bytes; all of 40 frames up to 1080p in 8 bits, five in 4K and 10 bits
+_LIMITED, _FULL = 1, 2  # FFmpeg's AVColorRange
 _RAW_FORMATS = {"yuv4mpegpipe", "nut", "rawvideo"}
 # Pixel formats that encoders name and then refuse, in this build or without -strict experimental, by how they begin.
 _REFUSED = {"libx265": ("yuva", "gbrap"), "libvpx-vp9": ("gbrap", "yuva422", "yuva444")}
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
+_DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
 # Codecs whose time base must be a frame rate, and containers that know no other.
 _FIXED_RATE_CODECS = {
     "mpeg4",
@@ -58,29 +46,6 @@ _FIXED_RATE_CODECS = {
     "dnxhd",
 }
 _FIXED_RATE_FORMATS = {"image2", "avi", "yuv4mpegpipe", "mxf", "mxf_opatom", "rawvideo", "h264", "hevc"}
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    """What the user asked of the encoder; None leaves the choice to magfilter.
-
-    Attributes:
-        codec: FFmpeg's encoder name.
-        crf: constant quality, in the encoder's own unit.
-        preset: speed preset, by the encoder's own name.
-        options: further (name, value) pairs for the encoder.
-        pix_fmt: pixel format to encode.
-        format: muxer, needed where the target has no telling suffix.
-        threads: encoder threads, 0 for the encoder's own choice.
-    """
-
-    codec: str | None = None
-    crf: float | None = None
-    preset: str | None = None
-    options: tuple[tuple[str, str], ...] = ()
-    pix_fmt: str | None = None
-    format: str | None = None
-    threads: int = 0
 
 
 def check_names(options: EncodeOptions) -> None:
@@ -129,6 +94,7 @@ def plan_encoder(
     size: tuple[int, int],
     colour: Colour,
     hdr: HdrMetadata | None,
+    sar: Fraction | None = None,
 ) -> EncoderPlan:
     """Decide on encoder, pixel format and options, and prove that the encoder opens.
 
@@ -138,6 +104,7 @@ def plan_encoder(
         pipe: whether the output is a pipe, which wants low latency.
         layout, size, colour: of the frames to come; size is (width, height).
         hdr: HDR10 metadata to carry over, or None.
+        sar: aspect ratio of the pixels, or None.
 
     Raises:
         OutputError: no such encoder, or it does not take this picture.
@@ -149,13 +116,13 @@ def plan_encoder(
         pixels.check_name(options.pix_fmt)
         how = pixels.cousin(options.pix_fmt)
         wanted = how.layout if how else layout
-    codec = options.codec or _default_codec(format, pipe, wanted, options.pix_fmt is None, warnings)
+    codec = options.codec or _default_codec(format, pipe, wanted, size, options.pix_fmt is None, warnings)
     encoder = _find(codec)
     codec = encoder.name
     supported = pixels.y4m_formats() if format == "yuv4mpegpipe" else [f.name for f in encoder.video_formats or []]
     if options.pix_fmt is None and codec in _REFUSED:
         supported = [name for name in supported if not name.startswith(_REFUSED[codec])]
-    if format == "image2" and options.pix_fmt is None:
+    if (format == "image2" or codec == "mjpeg") and options.pix_fmt is None:
         supported = _picture_formats(supported)
     pix_fmt, loss = pixels.choose(layout, supported, options.pix_fmt, codec)
     if loss:
@@ -167,23 +134,53 @@ def plan_encoder(
         layout=layout,
         size=size,
         colour=pixels.output_colour(layout, pix_fmt, colour, resolved_matrix(colour, size[1])),
-        options=_options(options, codec, format),
+        options=encoder_options(options, codec, format, pix_fmt),
         fixed_rate=codec in _FIXED_RATE_CODECS or format in _FIXED_RATE_FORMATS,
         threads=options.threads,
         warnings=warnings,
     )
-    _limit_lookahead(plan)
+    plan.options |= lookahead(codec, plan.options, size, layout.depth)
     if hdr is not None:
         _add_hdr(plan, hdr)
     _prove(plan, options)
+    _check_tags(plan, format, sar)
     return plan
 
 
-def _default_codec(format: str, pipe: bool, layout: PixelLayout, native: bool, warnings: list[str]) -> str:
+def _check_tags(plan: EncoderPlan, format: str, sar: Fraction | None) -> None:
+    """Make full range limited where a file could not say that it is full; tell of an aspect ratio that is lost."""
+    how = pixels.cousin(plan.pix_fmt)
+    full = plan.colour.range == _FULL and how is not None and how.layout.kind == "yuv" and not how.full_range
+    oblong = sar is not None and sar != 1
+    found = survivors(plan, format, sar, configure) if full or oblong else None
+    if found is None:
+        return
+    where = f"{plan.codec} in {format}"
+    if full and found.range != _FULL:
+        plan.colour = Colour(_LIMITED, plan.colour.matrix, plan.colour.primaries, plan.colour.transfer)
+        plan.warnings.append(
+            f"full range becomes limited range, since {where} cannot say that it is full; "
+            + ("-f matroska keeps it" if format == "nut" else "-c:v ffv1 with .mkv keeps it")
+        )
+    if oblong and sar and (found.sar is None or not 0.99 < found.sar / sar < 1.01):
+        width, height = plan.size
+        shape = (sar * width / height).limit_denominator(1000)
+        plan.warnings.append(
+            f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since {where} has no place for it; "
+            "-c:v libx264 or libx265 keeps it, or give it to the file afterwards: "
+            f"ffmpeg -i OUT -c copy -aspect {shape.numerator}:{shape.denominator} FIXED"
+        )
+
+
+def _default_codec(
+    format: str, pipe: bool, layout: PixelLayout, size: tuple[int, int], native: bool, warnings: list[str]
+) -> str:
     if format in _RAW_FORMATS or (format == "matroska" and pipe):
         return "rawvideo"
     if format == "webm":
         return "libsvtav1" if layout.depth > 8 else "libvpx-vp9"
+    if format == "mxf" and size[0] >= _DNXHR_LEAST[0] and size[1] >= _DNXHR_LEAST[1]:
+        return "dnxhd"
     if format in _ONLY:
         return _ONLY[format]
     if format == "hevc":
@@ -254,64 +251,6 @@ def _check_size(codec: str, pix_fmt: str, size: tuple[int, int]) -> None:
         )
 
 
-@cache
-def _private_options(codec: str) -> frozenset[str]:
-    context = av.CodecContext.create(codec, "w")
-    return frozenset(option.name for option in context.supported_options.private)
-
-
-def _options(options: EncodeOptions, codec: str, format: str) -> dict[str, str]:
-    known = _private_options(codec)
-    chosen = dict(_DEFAULT_OPTIONS.get(codec, {}))
-    if codec in _DEFAULT_CRF:
-        chosen["crf"] = str(_DEFAULT_CRF[codec])
-    for name, value in (
-        ("crf", None if options.crf is None else f"{options.crf:g}"),
-        ("preset", options.preset),
-    ):
-        if value is None:
-            continue
-        if name not in known:
-            raise OptionError(f"--{name} does not apply to {codec}; leave it out or use -x with {codec}'s own options")
-        chosen[name] = value
-    if options.crf is not None and not 0 <= options.crf <= _MAX_CRF.get(codec, float("inf")):
-        raise OptionError(f"--crf of {codec} goes from 0 (best) to {_MAX_CRF[codec]}, got {options.crf:g}")
-    if codec in ("libx264", "libx264rgb", "libx265") and not _holds_negative_dts(format):
-        chosen["bf"] = "0"  # B-frames begin before 0, and the container would shift every stream for it
-    user = dict(options.options)
-    if "x265-params" in user and "x265-params" in chosen:
-        user["x265-params"] = chosen["x265-params"] + ":" + user["x265-params"]
-    if {"qp", "b", "cqp"} & user.keys():
-        chosen.pop("crf", None)
-    chosen.update(user)
-    if format == "yuv4mpegpipe":
-        chosen.setdefault("strict", "-1")
-    return chosen
-
-
-def _limit_lookahead(plan: EncoderPlan) -> None:
-    """Keep x264 from holding gigabytes of large frames, unless its lookahead was asked for.
-
-    At 4K and 10 bits the 40 frames of preset medium are two gigabytes. With five, the same constant quality gave a
-    somewhat smaller and worse file, on the same curve of quality over size.
-    """
-    if plan.codec not in ("libx264", "libx264rgb") or {"rc-lookahead", "x264-params", "x264opts"} & plan.options.keys():
-        return
-    width, height = plan.size
-    frame = width * height * _X264_KEEPS * (2 if plan.layout.depth > 8 else 1)
-    most = max(2, int(_X264_ROOM / frame))
-    if most < _X264_AHEAD.get(plan.options.get("preset", "medium"), _X264_AHEAD_SLOW):
-        plan.options["rc-lookahead"] = str(most)
-
-
-def _holds_negative_dts(format: str) -> bool:
-    flag: Any = av.format.Flags.ts_negative.value
-    return bool(int(av.format.ContainerFormat(format, "w").flags) & int(flag)) or format in (
-        "matroska",
-        "webm",
-    )
-
-
 def _add_hdr(plan: EncoderPlan, hdr: HdrMetadata) -> None:
     parameters = encoder_parameters(plan.codec, hdr)
     if parameters is None:
@@ -330,7 +269,7 @@ def _prove(plan: EncoderPlan, asked: EncodeOptions) -> None:
     if error is None:
         unused = [name for name in unused if name in dict(asked.options)]
         if unused:
-            close = difflib.get_close_matches(unused[0], sorted(_private_options(plan.codec)), 1)
+            close = difflib.get_close_matches(unused[0], sorted(private_options(plan.codec)), 1)
             hint = f"did you mean {close[0]}?" if close else f"see ffmpeg -h encoder={plan.codec}"
             raise OutputError(f"{plan.codec} has no option '{unused[0]}'; {hint}")
         return

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .frame import Frame, PixelLayout
 from .probe import MediaInfo
 
-__all__ = ["Orientation"]
+__all__ = ["HOLDING", "Orientation"]
+
+HOLDING = ("mp4", "mov", "ipod", "3gp", "3g2", "matroska", "webm")  # containers that say how a picture is turned
 
 _ONE = 1 << 16  # the display matrix counts in 65536ths
 
@@ -49,6 +52,14 @@ class Orientation:
         """The shown `plane` (rows, columns, …) as it is stored; a view."""
         out = plane[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
         return out.swapaxes(0, 1) if self.transposed else out
+
+    def fits(self, layout: PixelLayout) -> bool:
+        """Whether a picture of this layout can be turned: chroma that is coarser one way cannot become so the other."""
+        return not self.transposed or layout.log2_chroma_w == layout.log2_chroma_h
+
+    def turned(self, frame: Frame) -> Frame:
+        """The stored frame as it is shown."""
+        return frame.replace(planes=tuple(np.ascontiguousarray(self.shown(plane)) for plane in frame.planes))
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) the other way: of the stored picture as shown, or of the shown as stored."""

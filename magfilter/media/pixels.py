@@ -167,7 +167,7 @@ class Packer:
                 frame.width, frame.height, self._pix_fmt if self._same_range(frame) else self._layout.name
             )
         fill_planes(packed, frame.planes, self._layout)
-        if packed.format.name != self._pix_fmt:
+        if packed.format.name != self._pix_fmt or self._narrows(frame):
             packed = self._reformat(packed, frame)
         packed.color_range = self._colour.range
         packed.colorspace = self._colour.matrix
@@ -179,6 +179,12 @@ class Packer:
     def _same_range(self, frame: Frame) -> bool:
         """Whether planes can be written as they are; limited range into a yuvj format cannot."""
         return self._direct and (not self._target.full_range or is_full_range(frame.colour, self._layout))
+
+    def _narrows(self, frame: Frame) -> bool:
+        """Whether full range becomes limited range."""
+        if self._layout.kind != "yuv" or self._target.full_range:
+            return False
+        return is_full_range(frame.colour, self._layout) and not is_full_range(self._colour, self._target.layout)
 
     def _reformat(self, packed: av.VideoFrame, frame: Frame) -> av.VideoFrame:
         target = self._target.layout

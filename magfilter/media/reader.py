@@ -59,6 +59,7 @@ class VideoReader:
         threads: decoder threads, 0 for one a core.
         hwaccel: "none"; "cuda", which decodes on a GPU; or "auto", which does where that works.
         framerate: frames a second of an image sequence, which does not say; None for 25, and a warning.
+        progressive: take frames whose flags say that they are interlaced for whole ones, as film in broadcast files is.
 
     Attributes:
         info: MediaInfo.
@@ -69,6 +70,7 @@ class VideoReader:
         pictures: cover art met so far, by stream index.
         warnings: lines for the user, added to while reading.
         expected_frames: how many frames are to be expected, or None if unknown.
+        window: the stretch that is read; skipped: how many frames of the video lie before it, about.
 
     Raises:
         InputError: missing, not media, no video, interlaced, or no frame can be decoded.
@@ -86,6 +88,7 @@ class VideoReader:
         threads: int = 0,
         hwaccel: str = "none",
         framerate: Fraction | float | str | None = None,
+        progressive: bool = False,
     ) -> None:
         if start is not None and start < 0:
             raise OptionError(f"start must be 0 or more seconds, got {start:g}")
@@ -97,7 +100,7 @@ class VideoReader:
             raise OptionError(
                 f"framerate is for image sequences such as shot.%04d.png, and {self.name} is none; leave it out"
             )
-        self._hwaccel = hwaccel
+        self._hwaccel, self._progressive = hwaccel, progressive
         accelerator = hardware(hwaccel)
         try:
             self._open(format, start, duration, threads, accelerator)
@@ -156,7 +159,7 @@ class VideoReader:
         # Frame threads hold back a frame each: fast for files, latency on a pipe.
         self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
         self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
-        self._window = wanted(self.container, start, duration)
+        self.window = wanted(self.container, start, duration)
         sought = back is not None and not self.is_pipe and self._seek(back)
         rate = probe.frame_rate(self.stream)
         no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
@@ -169,6 +172,7 @@ class VideoReader:
         self._decoded = self._discarded = 0
         self._stopped = self._told_interlaced = False
         self._reached = 0.0
+        self.skipped = 0
         self._source = self._items()
         self._ahead: deque[Frame | CopiedPacket] = deque()
         self._late = False
@@ -176,7 +180,7 @@ class VideoReader:
 
     def _seek(self, back: int) -> bool:
         try:
-            return seek(self.stream, self._time_base, self._window, back)
+            return seek(self.stream, self._time_base, self.window, back)
         except (av.error.FFmpegError, OSError):
             self.warnings.append(f"{self.name} cannot be searched; reading it from the beginning up to the start")
             return False
@@ -188,7 +192,7 @@ class VideoReader:
             self._ahead.append(item)
             if isinstance(item, Frame):
                 break
-        if sought and missed(self.container, self._time_base, self._window, self._seen):
+        if sought and missed(self.container, self._time_base, self.window, self._seen):
             self._late = True
             return
         if not isinstance(item, Frame):
@@ -198,16 +202,20 @@ class VideoReader:
         dynamic = {"DOVI_METADATA", "DOVI_RPU_BUFFER", "DYNAMIC_HDR_PLUS"} & probe.side_data(self._first).keys()
         if dynamic:
             self.warnings.append(f"{self.name}: Dolby Vision or HDR10+ metadata cannot be carried over and is left out")
+        if self.window.begin is not None and self.info.rate:
+            left_out = self.window.begin / 1e6 - self.info.start_time + (item.time or 0.0)
+            self.skipped = max(0, round(left_out * self.info.rate))
         self._first = None
         # The container's field order is often wrong; the frame's own flag is what the decoder did.
-        if self.info.interlaced:
+        if self.info.interlaced and not self._progressive:
             raise InputError(
                 f"{self.name} is interlaced, which magnification would turn into combs; "
-                f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv"
+                f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv; "
+                "magfilter --progressive takes what is only said to be interlaced"
             )
 
     def _no_frame(self) -> InputError:
-        if self._window.begin and (self._decoded or not self.errors):
+        if self.window.begin and (self._decoded or not self.errors):
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
         if self.errors and self._hwaccel not in ("none", "auto"):
             return InputError(
@@ -229,7 +237,7 @@ class VideoReader:
     @property
     def expected_frames(self) -> int | None:
         """Frames to be expected in the stretch that is read, or None if the input does not say."""
-        info, window = self.info, self._window
+        info, window = self.info, self.window
         if window.begin is None and window.end is None:
             return info.frames
         if not info.rate:
@@ -246,7 +254,7 @@ class VideoReader:
         """Number of the first frame given out, if the input is an image sequence; else None."""
         if self._sequence is None:
             return None
-        return self._sequence.first + self._window.first_tick(self._time_base)
+        return self._sequence.first + self.window.first_tick(self._time_base)
 
     @property
     def timed(self) -> bool:
@@ -284,12 +292,12 @@ class VideoReader:
                     if packet.stream.index in self.pictures:
                         continue  # libav sends cover art again after a seek
                     self.pictures[packet.stream.index] = bytes(packet)
-                copied = trimmed(packet, self._window)
+                copied = trimmed(packet, self.window)
                 if copied is not None:
                     yield copied
                 continue
             if self._stopped:
-                if self._window.end is not None and self._well_after(packet):
+                if self.window.end is not None and self._well_after(packet):
                     break
                 continue
             if self._first_dts is None:
@@ -333,9 +341,9 @@ class VideoReader:
             self._decoded += 1
             if self._seen is None:
                 self._seen = pts
-            if self._window.before(pts, self._time_base):
+            if self.window.before(pts, self._time_base):
                 continue
-            if self._window.after(pts, self._time_base):
+            if self.window.after(pts, self._time_base):
                 self._stopped = True
                 return
             yield self._convert(frame, pts)
@@ -356,7 +364,7 @@ class VideoReader:
             )
         self.corrupt_frames += bool(frame.is_corrupt)
         interlaced = bool(frame.interlaced_frame)
-        if interlaced and self._decoded > 1 and not self._told_interlaced:
+        if interlaced and self._decoded > 1 and not self._told_interlaced and not self._progressive:
             self._told_interlaced = True
             self.warnings.append(f"{self.name} is interlaced from frame {self._decoded - 1} on; expect combs there")
         # Asking for side data ties a PyAV frame and itself into a knot that only the garbage collector
@@ -369,7 +377,7 @@ class VideoReader:
             planes=read_planes(frame, how, self._reformatter),
             layout=how.layout,
             colour=Colour(full, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc)),
-            pts=pts - self._window.shift(self._time_base),
+            pts=pts - self.window.shift(self._time_base),
             time_base=self._time_base,
             duration=frame.duration or None,
             extra=FrameExtra(interlaced, frame if captions else None),
@@ -378,8 +386,8 @@ class VideoReader:
     def _well_after(self, packet: Any) -> bool:
         """Whether video has run a second past the end, so that the other streams are through as well."""
         ticks = packet.dts if packet.dts is not None else packet.pts
-        assert self._window.end is not None
-        return ticks is None or float(ticks * self._time_base) > self._window.end / 1e6 + 1.0
+        assert self.window.end is not None
+        return ticks is None or float(ticks * self._time_base) > self.window.end / 1e6 + 1.0
 
     def _report(self) -> None:
         """Tell what was missing, once, at the end."""
@@ -391,7 +399,7 @@ class VideoReader:
             return  # the wanted stretch ended before the file did
         info, expected = self.info, (self.info.frames or 0) - self._discarded
         short = f"{self.name} is cut short or damaged:"
-        if info.frames_exact and self._window.begin is None:
+        if info.frames_exact and self.window.begin is None:
             self.missing = max(0, expected - self._decoded)
             if self.missing:
                 self.warnings.append(f"{short} {self._decoded} of {expected} frames could be decoded")
@@ -401,7 +409,7 @@ class VideoReader:
             early = begin + info.duration - self._reached
             if early > max(0.02 * info.duration, 3 / float(info.rate or 25), 0.1):
                 # By time, at the pace of what came: an average rate says nothing about a variable one.
-                since = max(begin, (self._window.begin or 0) / 1e6)
+                since = max(begin, (self.window.begin or 0) / 1e6)
                 self.missing = max(1, round(self._decoded * early / max(self._reached - since, early / 1e3)))
                 self.warnings.append(
                     f"{short} it ends {early:.2f} seconds early, "

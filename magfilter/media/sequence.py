@@ -170,7 +170,7 @@ class PictureFiles:
         if there and not overwrite:
             raise OutputError(
                 f"{target}: {len(there)} such pictures already exist, from number {there[0]} on; "
-                "use -y to overwrite them"
+                "use -y to overwrite them (in Python overwrite=True)"
             )
 
     def left_over(self, count: int) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -13,6 +15,8 @@ from av.stream import Disposition
 
 from .probe import StreamInfo, describe_streams
 from .source import reason
+from .timecode import later
+from .timing import WHOLE, Window
 
 __all__ = ["CopyPlan", "add_copy", "copy_container_tags", "copy_video_tags", "is_picture", "plan_copies"]
 
@@ -25,6 +29,7 @@ _VIDEO_ONLY = {
 _PICTURES_AS_STREAMS = ("mp4", "ipod")
 _PICTURES_ATTACHED = ("matroska",)
 _PICTURE_TYPES = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp")}
+_TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption")
 # True of the input's encoding only; stale after the picture has changed.
 _STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id")
 _STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
@@ -87,17 +92,24 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
         hold += "; use .mkv to keep it"
     if stream.type == "attachment" and format != "matroska":
         return hold
+    if format == "mpegts" and stream.type == "subtitle" and info.codec not in _TS_SUBTITLES:
+        return hold  # the muxer takes it as data that no player knows
     if info.attached_pic and format in _PICTURES_ATTACHED:
         return None
     if info.attached_pic and format not in _PICTURES_AS_STREAMS:
         return hold
     try:
-        with av.open(io.BytesIO(), "w", format=format) as trial:
-            _add(trial, stream)
-            trial.start_encoding()
+        trial = av.open(io.BytesIO(), "w", format=format)
+        if format == "mxf":  # which begins with a picture, and counts sound by its frames
+            picture: Any = trial.add_stream("mpeg2video", rate=25)
+            picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        _add(trial, stream)
+        trial.start_encoding()
     except (av.error.FFmpegError, ValueError, OSError) as error:
         text = reason(error)
         return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
+    with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
+        trial.close()  # some cannot end before anything was written
     return None
 
 
@@ -128,24 +140,57 @@ def add_copy(output: Any, stream: Any, picture: bytes | None) -> Any | None:
     return copy if stream.type != "attachment" else None
 
 
-def copy_video_tags(source: Any, target: Any) -> None:
-    """Copy language, title and all tags that are still true, and the disposition, to the filtered stream."""
+def copy_video_tags(source: Any, target: Any, skipped: int = 0, rate: Fraction | None = None) -> None:
+    """Copy language, title and all tags that are still true, and the disposition, to the filtered stream.
+
+    Args:
+        skipped: frames left out at the beginning, at `rate` a second, by which the timecode is later.
+    """
     for key, value in source.metadata.items():
         if key.lower() not in _STALE and not key.startswith(_STALE_PREFIXES):
             target.metadata[key] = value
+    _move_timecode(target.metadata, skipped, rate)
     target.disposition = source.disposition
 
 
-def copy_container_tags(source: Any, target: Any, comment: str | None) -> None:
-    """Copy the container's tags and chapters; `comment` is added to what the comment already says."""
+def _move_timecode(tags: Any, skipped: int, rate: Fraction | None) -> None:
+    if skipped and rate and "timecode" in tags:
+        tags["timecode"] = later(tags["timecode"], skipped, rate)
+
+
+def copy_container_tags(
+    source: Any,
+    target: Any,
+    comment: str | None,
+    window: Window = WHOLE,
+    skipped: int = 0,
+    rate: Fraction | None = None,
+) -> None:
+    """Copy the container's tags and chapters; `comment` is added to what the comment already says.
+
+    Args:
+        window: the stretch that was read, to which chapters are cut; skipped, rate: as for `copy_video_tags`.
+    """
     tags = {k: v for k, v in source.metadata.items() if k.lower() not in _STALE_GLOBAL}
+    _move_timecode(tags, skipped, rate)
     if comment:
         old = next((k for k in tags if k.lower() == "comment"), "comment")
         tags[old] = f"{tags[old]}; {comment}" if tags.get(old) else comment
     target.metadata.update(tags)
-    chapters = source.chapters()
+    chapters = [cut for chapter in source.chapters() if (cut := _cut(chapter, window))]
     if chapters:
         target.set_chapters(chapters)
+
+
+def _cut(chapter: Any, window: Window) -> Any | None:
+    """What of a chapter lies in the window, in its time; None if nothing does."""
+    base = Fraction(chapter["time_base"].numerator, chapter["time_base"].denominator)
+    begin, end = chapter["start"], chapter["end"]
+    if window.end is not None:
+        end = min(end, round(Fraction(window.end, 1_000_000) / base))
+    shift = window.shift(base)
+    begin, end = max(begin - shift, 0) if window.begin is not None else begin, end - shift
+    return {**chapter, "start": begin, "end": end} if end > begin else None
 
 
 def is_picture(stream: Any) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 import av
 import av.error
 
 from ..errors import OptionError, OutputError
+from ..locks import try_lock
 from .sequence import PictureFiles, is_pattern
 from .source import is_pipe, reason
 
@@ -118,7 +121,7 @@ def check_target(target: str, source: str, overwrite: bool, format: str | None =
         if os.path.exists(source) and os.path.samefile(path, source):
             raise OutputError(f"{target} is the input; give the output another name")
         if not overwrite:
-            raise OutputError(f"{target} already exists; use -y to overwrite it")
+            raise OutputError(f"{target} already exists; use -y to overwrite it (in Python overwrite=True)")
     if not path.parent.is_dir():
         raise OutputError(f"the folder {path.parent} does not exist; create it first")
 
@@ -136,11 +139,15 @@ class PartFile:
         name: what libav opens: the hidden part file, or "pipe:1"; options: what its muxer has to be told.
 
     Raises:
-        OutputError: exists, is the input, is a directory, or its folder cannot be written to.
+        OutputError: exists, is the input, is a directory, its folder cannot be written to, or another program is
+            writing it.
     """
 
     def __init__(self, target: str, source: str, overwrite: bool) -> None:
         self.target = target
+        self._overwrite = overwrite
+        self._held: IO[bytes] | None = None
+        self._renamed = False
         self.pipe = is_pipe(target)
         self.name = "pipe:1"
         self.options: dict[str, str] = {}
@@ -153,9 +160,11 @@ class PartFile:
         self.path = path if self.direct else part_path(target)
         if not self.direct:
             try:
-                self.path.open("wb").close()
+                self._held = _held(self.path)
             except OSError as error:
                 raise write_failed(target, error) from error
+            if self._held is None:
+                raise OutputError(f"{target} is being written by another magfilter; wait for it, or give another name")
         self.name = "file:" + str(self.path)
 
     def left_over(self, count: int) -> str | None:
@@ -166,16 +175,60 @@ class PartFile:
         """Give the part file the target's name.
 
         Raises:
-            OutputError: the system refuses.
+            OutputError: the system refuses; or a file of that name has come up that was not to be overwritten. The
+                output has another name then, which the message says.
         """
         if self.pipe or self.direct:
             return
+        name = Path(self.target)
+        if name.exists() and not self._overwrite:
+            name = _free(name)
         try:
-            os.replace(self.path, self.target)
+            if os.name == "nt":
+                self._release()  # what is open cannot be renamed there
+            os.replace(self.path, name)
+            self._renamed = True
         except OSError as error:
             raise write_failed(self.target, error) from error
+        self._release()
+        if name != Path(self.target):
+            raise OutputError(
+                f"{self.target} was made by something else in the meantime and is left alone; this output is {name}"
+            )
 
     def discard(self) -> None:
         """Remove the part file; may be called again."""
-        if not self.pipe and not self.direct:
-            self.path.unlink(missing_ok=True)
+        if self.pipe or self.direct or self._renamed:
+            return
+        if os.name == "nt":
+            self._release()
+        self.path.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            held.close()
+
+
+def _held(path: Path) -> IO[bytes] | None:
+    """The file of this name, empty, held against others as long as it is open. None if another holds it."""
+    while True:
+        file = open(path, "ab")  # noqa: SIM115  (closed when the output is whole)
+        try:
+            if not try_lock(file.fileno()):
+                file.close()
+                return None
+            # Whoever held it may have given it its name, and left us with that.
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                file.truncate(0)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _free(path: Path) -> Path:
+    """A name like this one that no file has."""
+    return next(name for n in count(2) if not (name := path.with_name(f"{path.stem} ({n}){path.suffix}")).exists())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["FrameClock", "Window"]
+__all__ = ["WHOLE", "FrameClock", "Window"]
 
 
 class FrameClock:
@@ -82,3 +82,6 @@ class Window:
     def after(self, ticks: int, time_base: Fraction) -> bool:
         """Whether the time lies behind the window."""
         return self.end is not None and round(ticks * time_base * 1_000_000) >= self.end
+
+
+WHOLE = Window(None, None)

@@ -18,8 +18,10 @@ from ..errors import OutputError
 from . import streams
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
+from .orientation import HOLDING, Orientation
 from .packets import CopiedPacket
 from .pixels import Packer
+from .probe import MediaInfo
 from .reader import FrameExtra, VideoReader
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
@@ -28,6 +30,7 @@ from .target import PartFile, container_format, write_failed
 __all__ = ["EncodeOptions", "VideoWriter"]
 
 _MOV_FAMILY = ("mp4", "mov", "ipod", "3gp", "3g2")
+_HEVC = ("libx265", "hevc_nvenc", "hevc_videotoolbox", "hevc_qsv", "hevc_amf", "hevc_vaapi", "hevc_mf")
 
 
 class VideoWriter:
@@ -51,6 +54,7 @@ class VideoWriter:
     Attributes:
         format: the muxer's name.
         plan: encoder, pixel format and options that were chosen.
+        sar: aspect ratio of the pixels that are written, or None.
         warnings: lines for the user: dropped streams, losses in conversion.
         frames: frames written so far.
 
@@ -84,10 +88,13 @@ class VideoWriter:
         info = reader.info
         pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
         size, colour = picture or ((info.width, info.height), info.colour)
+        self.sar, self._turn, told = self._orient(info)
+        if self._turn:
+            size = self._turn.size(size)
         self.plan = self._make_plan(info.layout, size, colour, pipe)
         copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
         self._kept = copies.kept
-        self.warnings = [*self.plan.warnings, *copies.warnings]
+        self.warnings = [*told, *self.plan.warnings, *copies.warnings]
         self._output: Any = None
         self._stream: Any = None
         self._packer: Packer | None = None
@@ -105,7 +112,18 @@ class VideoWriter:
             self._part = PartFile(self.name, reader.name, overwrite)
 
     def _make_plan(self, layout: Any, size: tuple[int, int], colour: Any, pipe: bool) -> EncoderPlan:
-        return plan_encoder(self._options, self.format, pipe, layout, size, colour, self._reader.info.hdr)
+        return plan_encoder(self._options, self.format, pipe, layout, size, colour, self._reader.info.hdr, self.sar)
+
+    def _orient(self, info: MediaInfo) -> tuple[Fraction | None, Orientation | None, list[str]]:
+        """The pixels' aspect ratio; how the picture has to be turned, since the container cannot say so; warnings."""
+        if not info.display_matrix or self.format in HOLDING:
+            return info.sar, None, []
+        turn = Orientation.of(info)
+        if turn == Orientation() or not turn.fits(info.layout):
+            what = f"{self.format} cannot say how the picture is to be turned"
+            return info.sar, None, [f"{what}, and it is left lying; write .mp4, .mov or .mkv to keep that"]
+        sar = 1 / info.sar if info.sar and turn.transposed else info.sar
+        return sar, turn, [f"the picture is turned upright, since {self.format} cannot say that it has to be"]
 
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own pts.
@@ -115,6 +133,8 @@ class VideoWriter:
             BrokenPipeError: whoever read the pipe has gone.
             ValueError: the frame's size or layout differs from the first frame's.
         """
+        if self._turn:
+            frame = self._turn.turned(frame)
         if self._output is None:
             if self._part is None:
                 raise ValueError("this writer is finished; make another one")
@@ -254,12 +274,14 @@ class VideoWriter:
                 context = self._stream.codec_context
                 configure(context, plan, self._time_base, rate)
                 context.options = dict(plan.options)
-                if reader.info.sar:
-                    context.sample_aspect_ratio = reader.info.sar
-                if reader.info.display_matrix:
+                if self.sar:
+                    context.sample_aspect_ratio = self.sar
+                if self.format in _MOV_FAMILY and plan.codec in _HEVC:
+                    context.codec_tag = "hvc1"  # Apple's players know no other
+                if reader.info.display_matrix and self.format in HOLDING:
                     self._stream.set_display_matrix(self._display_matrix(reader.info.display_matrix))
-                streams.copy_video_tags(stream, self._stream)
-        streams.copy_container_tags(reader.container, self._output, self._comment)
+                streams.copy_video_tags(stream, self._stream, reader.skipped, rate)
+        streams.copy_container_tags(reader.container, self._output, self._comment, reader.window, reader.skipped, rate)
 
     def _display_matrix(self, matrix: tuple[int, ...]) -> tuple[int, ...]:
         """The input's. Its last row moves the turned picture into view, by the picture's size."""

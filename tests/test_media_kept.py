@@ -1,0 +1,183 @@
+"""What containers cannot say: full range, the pixels' shape, how a picture is turned; and what trimming moves."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from test_media_writer import frames, other, rewrite
+
+from magfilter.errors import InputError
+from magfilter.media import VideoReader
+from magfilter.media.colour import to_rgb_float
+from magfilter.media.orientation import Orientation
+from magfilter.media.timecode import later
+
+FULL = (2, 5, 6, 6)
+
+
+def rgb(path) -> np.ndarray:
+    return to_rgb_float(frames(path)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kept"),
+    [
+        ("out.mov", {"codec": "prores_ks"}, False),
+        ("out.mov", {"codec": "v210"}, False),
+        ("out.avi", {"codec": "utvideo"}, False),
+        ("out.nut", {"codec": "rawvideo"}, False),
+        ("out.nut", {"codec": "libx264"}, True),
+        ("out.mkv", {"codec": "rawvideo"}, True),
+        ("out.mkv", {"codec": "ffv1"}, True),
+        ("out.y4m", {}, True),
+        ("out.mp4", {"crf": 10}, True),
+    ],
+)
+def test_full_range_is_said_or_made_limited(clips, name, options, kept):
+    source = clips("in.mp4", frames=2, colour=FULL, options={"crf": "10"})
+    _, writer = rewrite(source, other(source, name), **options)
+    told = [line for line in writer.warnings if "full range becomes limited range" in line]
+    assert len(told) == (not kept)
+    with VideoReader(other(source, name)) as reader:
+        assert (reader.info.colour.range == 2) == kept
+    error = np.abs(rgb(source) - rgb(other(source, name)))
+    assert error.mean() < 0.012, error.mean()
+
+
+def test_limited_range_is_left_alone(clips):
+    source = clips("in.mp4", frames=2, colour=(1, 5, 6, 6), sar=Fraction(1))
+    for name, codec in (("out.nut", "rawvideo"), ("out.mkv", "ffv1")):
+        _, writer = rewrite(source, other(source, name), codec=codec)
+        assert not writer.warnings
+        for one, two in zip(frames(source), frames(other(source, name)), strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(one.planes, two.planes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kept"),
+    [("out.mkv", {"codec": "ffv1"}, False), ("out.nut", {}, False), ("out.mkv", {}, True), ("out.mov", {}, True)],
+)
+def test_a_lost_pixel_aspect_ratio_is_told(clips, name, options, kept):
+    source = clips("in.mp4", frames=2, sar=Fraction(4, 3))
+    _, writer = rewrite(source, other(source, name), **options)
+    told = " ".join(writer.warnings)
+    assert ("pixel aspect ratio 4:3 is left out" in told) == (not kept), told
+    assert ("-aspect 16:9 FIXED" in told) == (not kept)
+    with VideoReader(other(source, name)) as reader:
+        assert (reader.info.sar == Fraction(4, 3)) == kept
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("name", ["out.nut", "out.ts", "%02d.png", "out.mp4"])
+def test_what_cannot_be_said_to_be_turned_is_turned(clips, name, rotation):
+    source = clips("in.mp4", frames=2, size=(64, 48), rotation=rotation, sar=Fraction(4, 3))
+    target = other(source, name)
+    _, writer = rewrite(source, target)
+    told = any("turned upright" in line for line in writer.warnings)
+    assert told == (name != "out.mp4")
+    with VideoReader(source) as reader, VideoReader(target) as result:
+        was, now = reader.info, result.info
+        assert (now.display_matrix is None) == told
+        if name == "out.ts":
+            assert now.sar == (Fraction(3, 4) if rotation != 180 else Fraction(4, 3))
+        shown = [Orientation.of(info).shown(to_rgb_float(item.first).transpose(1, 2, 0))
+                 for info, item in ((was, reader), (now, result))]  # fmt: skip
+    assert shown[0].shape == shown[1].shape
+    assert np.abs(shown[0] - shown[1]).mean() < 0.05
+
+
+def test_coarse_chroma_of_one_direction_is_left_lying(clips):
+    source = clips("in.mp4", frames=2, pix_fmt="yuv422p", rotation=90)
+    _, writer = rewrite(source, other(source, "out.nut"))
+    assert any("left lying; write .mp4, .mov or .mkv" in line for line in writer.warnings)
+    assert frames(other(source, "out.nut"))[0].width == 64
+
+
+def test_sound_in_mxf(clips):
+    source = other(clips("in.mkv", frames=2), "pcm.mov")
+    with av.open(source, "w") as out:
+        video, sound = out.add_stream("mpeg2video", rate=25), out.add_stream("pcm_s16le", rate=48000, layout="mono")
+        video.width, video.height, video.pix_fmt = 256, 128, "yuv420p"
+        for number in range(5):
+            picture = av.VideoFrame(256, 128, "yuv420p")
+            picture.pts = number
+            out.mux(video.encode(picture))
+            tone = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "mono")
+            tone.rate, tone.pts = 48000, 1920 * number
+            out.mux(sound.encode(tone))
+        out.mux([*video.encode(None), *sound.encode(None)])
+    _, writer = rewrite(source, other(source, "out.mxf"))
+    assert not writer.warnings
+    assert (writer.plan.codec, writer.plan.options["profile"]) == ("dnxhd", "dnxhr_hq")
+    with av.open(other(source, "out.mxf")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert sum(frame.samples for frame in container.decode(audio=0)) == 5 * 1920
+
+
+def test_text_is_no_subtitle_of_a_transport_stream(clips):
+    source = clips("in.mkv", frames=2, subtitle="subrip")
+    _, writer = rewrite(source, other(source, "out.ts"))
+    assert any("subrip [fra] is left out: mpegts cannot hold subrip; use .mkv" in line for line in writer.warnings)
+    with av.open(other(source, "out.ts")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "mpeg4", "mjpeg"])
+def test_quality_of_encoders_without_a_constant_one(clips, codec):
+    source = clips("in.mkv", frames=5, size=(320, 240), codec="ffv1", noise=False)
+    rewrite(source, other(source, "out.mov"), codec=codec)
+    error = np.abs(rgb(source) - rgb(other(source, "out.mov")))
+    assert error.mean() < 0.01
+    rewrite(source, other(source, "less.mov"), codec=codec, options=(("b", "20000"),))
+    assert np.abs(rgb(source) - rgb(other(source, "less.mov"))).mean() > error.mean()
+
+
+def test_hevc_has_the_tag_that_apple_knows(clips):
+    source = clips("in.mp4", frames=2)
+    for name in ("out.mp4", "out.mov"):
+        rewrite(source, other(source, name), codec="libx265")
+        with av.open(other(source, name)) as container:
+            assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert len(frames(other(source, name))) == 2
+
+
+def test_chapters_and_timecode_of_a_stretch(clips):
+    source = clips("in.mov", frames=10, chapters=True, metadata={"timecode": "01:00:00:20"})
+    for start, duration, cuts, timecode in (
+        (None, None, [(0, 0.2), (0.2, 0.4)], "01:00:00:20"),
+        (0.12, None, [(0, 0.08), (0.08, 0.28)], "01:00:00:23"),
+        (0.28, 0.08, [(0, 0.08)], "01:00:01:02"),
+        (None, 0.12, [(0, 0.12)], "01:00:00:20"),
+    ):
+        rewrite(source, other(source, "out.mov"), overwrite=True, reader={"start": start, "duration": duration})
+        with av.open(other(source, "out.mov")) as container:
+            found = [(float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
+                     for c in container.chapters()]  # fmt: skip
+            np.testing.assert_allclose(found, cuts)
+            assert container.streams.video[0].metadata["timecode"] == timecode
+
+
+def test_timecodes_count_as_they_drop():
+    ntsc = Fraction(30000, 1001)
+    assert later("00:00:59;29", 1, ntsc) == "00:01:00;02"
+    assert later("00:09:59;29", 1, ntsc) == "00:10:00;00"
+    assert later("00:00:59;59", 1, 2 * ntsc) == "00:01:00;04"
+    assert later("00:00:59:29", 1, ntsc) == "00:01:00:00"
+    assert later("23:59:59:24", 1, Fraction(25)) == "00:00:00:00"
+    assert later("23:59:59;29", 1, ntsc) == "00:00:00;00"
+    assert later("soon", 1, Fraction(25)) == "soon"
+    now = "00:00:00;00"
+    for number in range(1, 20000):  # a frame at a time comes to the same as all at once
+        now = later(now, 1, ntsc)
+        assert later("00:00:00;00", number, ntsc) == now
+
+
+def test_flags_may_be_overruled(clips):
+    source = clips("in.mp4", options={"flags": "+ildct+ilme"})
+    with pytest.raises(InputError, match="--progressive takes what is only said to be interlaced"):
+        VideoReader(source)
+    rewrite(source, other(source, "out.mp4"), reader={"progressive": True})
+    assert len(frames(other(source, "out.mp4"))) == 10
