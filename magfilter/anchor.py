@@ -7,11 +7,11 @@ been displaced by; a `Carry` shows the old displacement on at the new reference'
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.align import Resampler, moved
 from magfilter.splat import square
 
 __all__ = ["Carry", "RunningMean", "advected", "outgrown"]
@@ -20,8 +20,6 @@ Field = NDArray[np.float32]
 
 LARGE = 99.0  # percentile of the motion that is to be followed: a hundredth of the picture
 LOOKS = 8  # steps of the fixed point; each leaves at most half of the error where neighbours differ by half a px
-FULL = 65535  # the network's image as 16-bit samples, so that the engine's resampler moves it:
-DARKEST, SPAN = -0.25, 1.5  # video of limited range holds what is blacker than black and whiter than white
 
 
 def outgrown(flow: Field, reach: float) -> bool:
@@ -100,14 +98,6 @@ class Carry:
         return out
 
 
-class Resampler(Protocol):
-    """What moves samples; see `magfilter.backends.Engine.resample`."""
-
-    def __call__(
-        self, plane: NDArray[Any], displacement: Field, step: tuple[float, float], peak: int, /
-    ) -> NDArray[Any]: ...
-
-
 class RunningMean:
     """A reference that is the average of the frames so far, each brought to the average position.
 
@@ -142,14 +132,7 @@ class RunningMean:
         # A plain average until there is enough to forget.
         weight = max(1 / self._count, 1 - math.exp(-max(time - self._time, 0.0) / self.seconds))
         self._time = time
-        old = self._moved(self._mean, -np.float32(weight) * flow)
-        new = self._moved(image, np.float32(1 - weight) * flow)
+        old = moved(self._mean, -np.float32(weight) * flow, self.resample)
+        new = moved(image, np.float32(1 - weight) * flow, self.resample)
         self._mean = old + np.float32(weight) * (new - old)
         return self._mean
-
-    def _moved(self, image: Field, displacement: Field) -> Field:
-        scaled = (image[0] - np.float32(DARKEST)) * np.float32(FULL / SPAN)
-        plane = np.rint(np.clip(scaled, 0, FULL)).astype(np.uint16)
-        moved = self.resample(plane, np.ascontiguousarray(displacement), (1.0, 1.0), FULL)
-        out: Field = (moved.astype(np.float32) * np.float32(SPAN / FULL) + np.float32(DARKEST))[None]
-        return out

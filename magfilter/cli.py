@@ -110,6 +110,12 @@ Examples
     help="Let the displacement fade when every:SECONDS or --reanchor replaces the reference; 0 jumps.",
 )
 @engine_options
+@click.option(
+    "--align/--no-align",
+    default=None,
+    help="Where the camera moves, measure every frame twice, the second time with the ground brought to rest: what "
+    "moves a little against it keeps its outline. With --detrend unless told otherwise; takes up to twice the time.",
+)
 @proxy_option("Measure motion on a copy of at most this size; 0 measures at full size.")
 @click.option(
     "--adapt",
@@ -190,6 +196,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         reanchor=o["reanchor"],
         cross_fade=o["cross_fade"],
         proxy=o["proxy"],
+        align=o["align"],
         **{key: o[key] for key in (*TARGETING, *CHOOSING, *RAMPING, *SHOWING)},
         start=o["start"],
         duration=o["duration"],

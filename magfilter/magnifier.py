@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.ahead import Ahead, looking_ahead
+from magfilter.align import Aligned
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
@@ -94,6 +95,8 @@ class Magnifier:
             half of it nothing changes; beyond, the shift bends towards it.
         smooth: px over which measured motion is averaged within things, not across their outlines; see
             `magfilter.smooth`. Against what compression makes of straight edges.
+        align: where the camera moves, measure every frame twice, the second time with the ground brought to rest; see
+            `magfilter.align`. None does so with `detrend`.
 
     Raises:
         OptionError: an argument is out of range, or the model paints frames and cannot be told more than
@@ -128,6 +131,7 @@ class Magnifier:
         detrend: bool = False,
         max_shift: float | None = None,
         smooth: float | None = None,
+        align: bool | None = None,
     ) -> None:
         if not (isinstance(alpha, (int, float, np.integer, np.floating)) and math.isfinite(alpha) and alpha >= 0):
             raise OptionError(f"alpha must be a number of 0 or more, got {alpha!r}; 1 leaves motion as it is")
@@ -160,8 +164,11 @@ class Magnifier:
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
         self._renderer: Renderer = PlaneRenderer(self.engine)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
+        self._motion: Callable[[Array, Array], Array] = lambda one, two: run(one, two, factor)
+        if (detrend if align is None else align) and self.engine.model.descriptor.output == "flow":
+            self._motion = Aligned(self._motion, self.engine.resample)
         runs = self.engine.at_once
-        self._ahead = Ahead(lambda one, two: run(one, two, factor), runs) if runs > 1 else None
+        self._ahead = Ahead(self._motion, runs) if runs > 1 else None
         self.ramp: Ramp | None = None
         """alpha over time."""
         self.passes = self._count_passes(self.alpha)
@@ -395,7 +402,7 @@ class Magnifier:
             return Measured(self._painted(reference, seen, frame, alpha), alpha=alpha)
         stride, k = self._stride(frame), self._side(frame)
         guess = foreseen.against(reference) if foreseen else None
-        whole = self.engine.run(reference, seen, alpha) if guess is None else guess
+        whole = self._motion(reference, seen) if guess is None else guess
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
         if self._smoother:

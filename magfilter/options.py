@@ -55,7 +55,7 @@ class MagnifyOptions:
         band: (LOW, HIGH) Hz or "LOW:HIGH", the motion that is magnified; None for all.
         notch: such bands that are not magnified; also a single one.
         fps: the true frames a second, for band and notch; None for what the input says.
-        detrend, max_shift, smooth: see `magfilter.Magnifier`.
+        detrend, max_shift, smooth, align: see `magfilter.Magnifier`.
         compare: write the input beside the output ("side"), above it ("stack"), or the left half of the one and
             the right half of the other ("split"), labelled; None for the output alone.
         show_flow: draw the measured motion over the output, or the part of it that is magnified.
@@ -99,6 +99,7 @@ class MagnifyOptions:
     detrend: bool = False
     max_shift: float | None = None
     smooth: float | None = None
+    align: bool | None = None
     compare: str | None = None
     show_flow: bool = False
     start: float | None = None
@@ -207,6 +208,7 @@ class MagnifyOptions:
         parts += [f"notch={low:g}:{high:g}" for low, high in parse_bands(self.notch)]
         numbers = ((key, getattr(self, key)) for key in ("fps", "max_shift", "smooth"))
         parts += [f"{key}={value:g}" for key, value in numbers if value is not None]
+        parts += [f"align={'yes' if self.align else 'no'}"] if self.align is not None else []
         return " ".join([*parts, *(["detrend"] if self.detrend else [])])
 
     @property

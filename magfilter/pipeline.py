@@ -192,6 +192,7 @@ class Job:
             detrend=options.detrend,
             max_shift=options.max_shift,
             smooth=options.smooth,
+            align=options.align,
         )
         if options.show_flow:
             self.magnifier.watch()
