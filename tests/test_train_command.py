@@ -16,7 +16,7 @@ from toys import ROOT, Translation, photographs  # noqa: E402
 import trainer.train as module  # noqa: E402
 from magfilter.models import shipped_models  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
-from trainer.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from trainer.checkpoint import load_checkpoint  # noqa: E402
 from trainer.clips import WINDOW  # noqa: E402
 from trainer.loop import Diverged  # noqa: E402
 
@@ -156,9 +156,12 @@ def test_an_index_that_is_none_or_whose_clips_are_gone_is_one_line(tmp_path, mon
 
 
 def test_a_folder_with_another_network_is_one_line(tmp_path, photos):
-    save_checkpoint(tmp_path / "run", weights={}, state={"step": 3}, metadata={"network": "unet", "width": "8"})
-    result = command("train", "--photos", photos, *SMALL, "--steps", 1, "-o", tmp_path / "run")
-    assert_one_line(result, "holds unet of width 8", "-o", "warp of width 8")
+    arguments = ("train", "--photos", photos, *SMALL, "--set", "reuse=1", "--steps", 1, "-o", tmp_path / "run")
+    assert command(*arguments).exit_code == 0
+    assert_one_line(command(*arguments, "--set", "light=true"), "light False -> True", "-o")
+    assert_one_line(command(*arguments, "--width", 12), "width 8 -> 12", "-o")
+    result = command(*arguments, "--network", "unet", "--set", "scenes=1")
+    assert_one_line(result, "network warp -> unet", "-o")
 
 
 def test_a_training_that_diverges_is_one_line(tmp_path, photos, monkeypatch):

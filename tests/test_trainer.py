@@ -219,6 +219,40 @@ def test_a_run_that_was_interrupted_ends_as_one_that_never_was(case, photos, fil
     assert moments[0].any()
 
 
+def test_other_pairs_are_drawn_from_their_beginning(films, index, tmp_path, capsys):
+    """From clips at first, then from an index, then from one of half as many pairs; the same one goes on."""
+    other = films / "other.jsonl"
+    other.write_text(index.read_text().replace(",[3600,7200,1,1]", ""))
+    shutil.copy(other, films / "moved.jsonl")
+    for steps, data, anew in (
+        (1, Data(clips=films), False),
+        (2, Data(index=index), True),
+        (3, Data(index=other), True),
+        (4, Data(index=films / "moved.jsonl"), False),
+        (5, Data(clips=films), True),
+    ):
+        train(UNET, Plan(steps=steps), data, tmp_path / "run", "cpu")
+        assert ("pairs of frames are drawn from their beginning" in capsys.readouterr().err) == anew
+        pairs = load_checkpoint(tmp_path / "run").state["members"][0]["objective"]["pairs"]
+        if data.index:
+            assert pairs["position"] == (2 if steps == 4 else 1)
+
+
+def test_a_run_of_before_indexes_were_told_apart_goes_on(index, tmp_path):
+    pairs = module._IndexPairs(Data(index=index), UNET, 1, Team())
+    state = {"position": 3, "g": pairs.g.get_state()}
+    pairs.restore(state)
+    assert pairs.position == 3
+
+
+def test_the_width_a_network_has_anyway_is_no_other(photos, tmp_path, capsys):
+    settings = replace(WARP, photometric=0.0, width=0)
+    for steps, width in ((1, 0), (2, 32)):
+        train(replace(settings, width=width), Plan(steps=steps), Data(photos=photos), tmp_path / "run", "cpu")
+    assert load_checkpoint(tmp_path / "run").state["step"] == 2
+    assert "changed" not in capsys.readouterr().err
+
+
 def test_what_is_kept_says_all_that_decided_the_outcome(photos, tmp_path, capsys):
     settings = replace(WARP, photometric=0.0)
     train(settings, Plan(steps=1, seed=5), Data(photos=photos), tmp_path / "run", "cpu")

@@ -125,11 +125,16 @@ def _as(name: str, value: Any, default: Any) -> Any:
     return value
 
 
+def _tell_anew(team: Team) -> None:
+    if team.leads:
+        print("pairs of frames are drawn from their beginning: the run took others before", file=sys.stderr)
+
+
 class _BankPairs:
     """RGB pairs from clips kept in memory: for a first run, before anything was curated."""
 
-    def __init__(self, bank: ClipBank, batch: int, size: int) -> None:
-        self.bank, self.batch, self.size = bank, batch, size
+    def __init__(self, bank: ClipBank, batch: int, size: int, team: Team) -> None:
+        self.bank, self.batch, self.size, self.team = bank, batch, size, team
 
     def __call__(self) -> Tensor:
         return torch.stack(self.bank(self.batch, self.size), 1)
@@ -137,8 +142,11 @@ class _BankPairs:
     def state(self) -> Tensor:
         return self.bank.state()
 
-    def restore(self, state: Tensor) -> None:
-        self.bank.restore(state)
+    def restore(self, state: Any) -> None:
+        if isinstance(state, Tensor):
+            self.bank.restore(state)
+        else:
+            _tell_anew(self.team)
 
 
 class _IndexPairs:
@@ -160,11 +168,11 @@ class _IndexPairs:
             start=start,
             pin=team.device.type == "cuda",
         )
-        self.augment, self.jitter, self.device = augment_pair, settings.jitter, team.device
+        self.augment, self.jitter, self.team, self.device = augment_pair, settings.jitter, team, team.device
         self.g = torch.Generator(device=team.device).manual_seed(seed + team.rank)
         self.position = 0
         self.batches = iter(self.make(0))
-        self.count = len(index)
+        self.count, self.fingerprint = len(index), index.fingerprint
 
     def __call__(self) -> Tensor:
         pairs = next(self.batches).to(self.device, non_blocking=True)
@@ -173,9 +181,13 @@ class _IndexPairs:
         return self.augment(pairs, self.g) if self.jitter else pairs
 
     def state(self) -> dict[str, Any]:
-        return {"position": self.position, "g": self.g.get_state()}
+        return {"position": self.position, "g": self.g.get_state(), "index": self.fingerprint}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
+        # Another index has another order, in which the position says nothing. The key is new: old runs lack it.
+        if isinstance(state, Tensor) or state.get("index", self.fingerprint) != self.fingerprint:
+            _tell_anew(self.team)
+            return
         self.position = state["position"]
         self.g.set_state(state["g"].cpu())
         self.batches = iter(self.make(self.position))
@@ -239,7 +251,7 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
             told.append(f"{pairs.count} curated pairs")
         else:
             _need(data.clips, "--index or --clips", "Pairs of real frames")
-            pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size)
+            pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size, team)
             told.append("pairs not curated: straight from the clips")
     if team.leads:
         print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)
