@@ -300,6 +300,22 @@ def test_curated_pairs_are_what_an_index_gives(index, tmp_path, capsys, monkeypa
     assert len(drawn) == 2, "no jitter where none is wanted"
 
 
+def test_clips_that_cannot_be_read_any_more_are_named_once_and_counted(films, index, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "TELL", -1.0)
+    shutil.copy(films / "a.mp4", films / "b.mp4")
+    with IndexWriter(index, films, {}) as writer:
+        writer.add({"path": "b.mp4", "source": "b", "pairs": [[3600 * n, 3600 * n + 3600, n, 1] for n in range(11)]})
+    (films / "b.mp4").write_bytes(b"gone")
+    train(UNET, Plan(steps=4), Data(index=index), tmp_path / "run", "cpu")
+    said = capsys.readouterr().err
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert "b.mp4" in warning
+    counted = [json.loads(line)["unreadable pairs"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert counted == sorted(counted)
+    assert counted[-1] > 1
+    assert f"  unreadable pairs {counted[-1]}" in said
+
+
 def test_a_run_may_begin_with_given_weights(photos, tmp_path, monkeypatch):
     """Those of the shipped model, before the first step; a run that is there goes on with its own."""
     begun = []

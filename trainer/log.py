@@ -36,16 +36,16 @@ class Log:
             if math.isfinite(value):  # steps left out are counted; JSON has no word for their loss
                 self.sums.setdefault(name, []).append(value)
 
-    def tell(self, step: int, elapsed: float, left: float, rate: float, skipped: int) -> None:
-        """Write a line; `elapsed` and `left` are seconds."""
+    def tell(self, step: int, elapsed: float, left: float, rate: float, counts: dict[str, int]) -> None:
+        """Write a line; `elapsed` and `left` are seconds, `counts` what went wrong so far."""
         means = {name: sum(values) / len(values) for name, values in self.sums.items()}
         self.sums.clear()
         text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-        note = f"  skipped {skipped}" if skipped else ""
+        note = "".join(f"  {name} {count}" for name, count in counts.items() if count)
         left = max(left, 0.0)  # the last step ends after the minutes do
         print(f"step {step}  {elapsed / 60:.1f} min, {left / 60:.1f} to go  {text}{note}", file=sys.stderr, flush=True)
         with self.file.open("a") as file:
-            line = {"step": step, "minutes": elapsed / 60, "rate": rate, "skipped": skipped, **means}
+            line = {"step": step, "minutes": elapsed / 60, "rate": rate, **counts, **means}
             file.write(json.dumps(line) + "\n")
         if self.board:
             for name, value in {"rate": rate, **means}.items():

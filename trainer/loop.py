@@ -93,6 +93,10 @@ class Objective(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None: ...
 
+    def counts(self) -> dict[str, int]:
+        """What went wrong since this process began, name → how often; told where it is not 0."""
+        ...
+
     def pictures(self, net: nn.Module) -> dict[str, Tensor]:
         """Image grids (3, H, W) in 0..1 to look at; may be empty."""
         ...
@@ -366,7 +370,7 @@ def run(
             ends = stop or done >= 1
             if log and (now - said > TELL or ends):
                 left = elapsed * (1 - done) / max(done, 1e-9)
-                log.tell(step, elapsed, left, rate, skipped)
+                log.tell(step, elapsed, left, rate, {"skipped": skipped, **objective.counts()})
                 said = now
             if log and log.board and (now - shown > plan.picture_every * 60 or ends):
                 log.show(objective.pictures(net), step)

@@ -171,11 +171,29 @@ class _IndexPairs:
         self.augment, self.jitter, self.team, self.device = augment_pair, settings.jitter, team, team.device
         self.g = torch.Generator(device=team.device).manual_seed(seed + team.rank)
         self.position = 0
-        self.batches = iter(self.make(0))
+        self._read_from(0)
         self.count, self.fingerprint = len(index), index.fingerprint
+
+    def _read_from(self, start: int) -> None:
+        self.loader = self.make(start)
+        self.batches = iter(self.loader)
+        self.warned: set[str] = set()
+
+    @property
+    def skipped(self) -> int:
+        """Pairs replaced by others since this process began, because they cannot be read."""
+        return self.loader.skipped
+
+    def _warn(self) -> None:
+        for clip, why in self.loader.failed.items():
+            if clip not in self.warned:
+                self.warned.add(clip)
+                print(f"warning: {why}; pairs of other clips take their place", file=sys.stderr, flush=True)
 
     def __call__(self) -> Tensor:
         pairs = next(self.batches).to(self.device, non_blocking=True)
+        if len(self.loader.failed) > len(self.warned):
+            self._warn()
         self.position += 1
         pairs = pairs.float() / 255 if pairs.dtype == torch.uint8 else pairs
         return self.augment(pairs, self.g) if self.jitter else pairs
@@ -190,7 +208,7 @@ class _IndexPairs:
             return
         self.position = state["position"]
         self.g.set_state(state["g"].cpu())
-        self.batches = iter(self.make(self.position))
+        self._read_from(self.position)
 
 
 def _need(value: Path | None, option: str, what: str) -> Path:
