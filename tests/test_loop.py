@@ -375,8 +375,15 @@ def test_checkpoints_are_written_on_the_way(tmp_path, minute, monkeypatch):
     [
         ({"steps": 0}, "minutes or steps above 0"),
         ({"steps": 1, "schedule": "linear"}, "cosine or constant, got 'linear'"),
-        ({"steps": 1, "accumulate": 0}, "accumulate ≥ 1"),
-        ({"steps": 1, "rate": 0.0}, "rate > 0"),
+        ({"steps": 1, "accumulate": 0}, "accumulate of 1 or more, got 0"),
+        ({"steps": 1, "rate": 0.0}, "rate above 0, got 0"),
+        ({"steps": 1, "rate": math.nan}, "rate above 0, got nan"),
+        ({"steps": 1, "clip_norm": -1.0}, "clip_norm of 0 or more, got -1"),
+        ({"minutes": math.nan}, "minutes of 0 or more, got nan"),
+        ({"minutes": math.inf}, "minutes of 0 or more, and finite, got inf"),
+        ({"steps": -1, "minutes": 2.0}, "steps of 0 or more, got -1"),
+        ({"steps": 1, "average": 2.0}, r"average in 0\.\.1, got 2"),
+        ({"steps": 1, "seed": -4}, "seed of 0 or more, got -4"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong, said):

@@ -128,6 +128,11 @@ def test_numbers_may_be_texts_and_whole_numbers_floats():
         ({"network": "unet", "scenes": 0.0, "flow_loss": 0.0}, "at least one of the weights"),
         ({"pairs": 0}, "pairs of 1 or more, got 0"),
         ({"flow_every": 0}, "flow_every of 1 or more"),
+        ({"width": -4}, "width of 0 or more, got -4"),
+        ({"updates": 0}, "updates of 1 or more, got 0"),
+        ({"scenes": float("nan")}, "scenes of 0 or more, got nan"),
+        ({"colour": -1.0}, "colour of 0 or more, got -1"),
+        ({"slowest": 0.0}, "0 < slowest <= fastest"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong, said):

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magfilter.memory import keep_freed_memory
+from trainer.bounds import MOST, check
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.log import Log
 from trainer.resume import Changes, changes, told
@@ -43,6 +44,12 @@ __all__ = ["KEPT", "Diverged", "Objective", "Plan", "Team", "run"]
 TELL = 20.0  # seconds between lines of progress
 KEPT = 1 << 30  # bytes; activations of up to this size are kept from step to step: over twice as fast on a CPU
 GIVE_UP = 50  # steps in a row without a finite gradient
+BOUNDS = {
+    **dict.fromkeys(("minutes", "steps", "warm_up", "clip_norm", "seed"), (0, MOST)),
+    **dict.fromkeys(("save_every", "picture_every"), (0, math.inf)),  # infinity: never
+    "average": (0, 1),
+    "accumulate": (1, MOST),
+}
 
 
 class Diverged(RuntimeError):
@@ -69,10 +76,11 @@ class Plan:
     def __post_init__(self) -> None:
         if self.minutes <= 0 and self.steps <= 0:
             raise ValueError("Expected an end: minutes or steps above 0.")
+        check(self, BOUNDS)
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"Expected schedule cosine or constant, got {self.schedule!r}.")
-        if self.accumulate < 1 or self.rate <= 0:
-            raise ValueError(f"Expected accumulate ≥ 1 and rate > 0, got {self.accumulate} and {self.rate}.")
+        if not 0 < self.rate <= MOST:
+            raise ValueError(f"Expected rate above 0, got {self.rate}.")
 
     def spent(self, step: int, elapsed: float) -> float:
         """How much of it is done after so many steps and seconds: 0 at the beginning, 1 or more at the end."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.bounds import MOST, check
 from trainer.clips import ClipBank, clip_files
 from trainer.flow.objectives import SupervisedFlow, UnsupervisedFlow
 from trainer.flow.raft import Raft, build_raft, load_raft_weights
@@ -19,6 +20,12 @@ from trainer.textures import load_cutouts, load_tiles, picture_files
 from trainer.train import fill
 
 __all__ = ["FlowSettings", "configure_flow", "train_flow"]
+
+BOUNDS = {
+    **dict.fromkeys(("batch", "updates", "reuse", "windows"), (1, MOST)),
+    **dict.fromkeys(("slowest", "fastest", "shifts", "smoothness"), (0, MOST)),
+    "camera": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,9 @@ class FlowSettings:
             raise ValueError(f"Expected supervision scenes or clips, got {self.supervision!r}.")
         if self.size < 128 or self.size % 8:
             raise ValueError(f"Expected size to be a multiple of 8 from 128 px on, got {self.size}.")
+        check(self, BOUNDS)
+        if not 0 < self.slowest <= self.fastest:
+            raise ValueError(f"Expected 0 < slowest <= fastest px, got {self.slowest} and {self.fastest}.")
 
 
 def configure_flow(changes: dict[str, Any]) -> tuple[FlowSettings, Plan]:
