@@ -415,3 +415,12 @@ def test_pairs_of_painted_scenes_need_nothing_but_photographs(photos, tmp_path):
     settings = replace(UNET, scenes_share=1.0)
     train(settings, Plan(steps=1), Data(photos=photos), tmp_path / "run", "cpu")
     assert load_checkpoint(tmp_path / "run").state["step"] == 1
+
+
+def test_pictures_that_give_nothing_are_counted(photos, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    make_objective(replace(WARP, photometric=0.0), PLAN, Data(photos=folder), Team())
+    assert "2 tiles, 0 cut-outs, 2 pictures skipped, on" in capsys.readouterr().err

@@ -246,13 +246,16 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
     if s.paints:
         channels = 1 if warp else 3
         photos = _need(data.photos, "--photos", "Layered scenes")
-        tiles = load_tiles(picture_files(photos), films, channels).to(device)
-        cutouts = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels)
+        tiles, skipped = load_tiles(picture_files(photos), films, channels)
+        tiles = tiles.to(device)
+        cutouts, more = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels)
         objects = torch.cat([cutouts, draw_wires(s.wires, plan.seed, channels)]).to(device)
         largest = 1.0 if warp else s.largest_alpha
         scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest), s.camera)
         painted = PaintedScenes(scenes, s.batch, s.reuse)
         told.append(f"{len(tiles)} tiles, {len(cutouts)} cut-outs" + (f", {s.wires} sets of wires" if s.wires else ""))
+        if skipped + more:
+            told.append(f"{skipped + more} pictures skipped")
     bank = None
     if warp and s.photometric > 0:
         _need(data.clips, "--clips", "Photometric consistency's clips")

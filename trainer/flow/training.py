@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,19 @@ def train_flow(
         if settings.supervision == "scenes":
             if photos is None:
                 raise ValueError("Supervision by scenes paints them with photographs: give --photos.")
-            tiles = load_tiles(picture_files(photos), films, 3).to(team.device)
-            objects = load_cutouts(picture_files(cutouts) if cutouts else [], 3).to(team.device)
+            tiles, skipped = load_tiles(picture_files(photos), films, 3)
+            objects, more = load_cutouts(picture_files(cutouts) if cutouts else [], 3)
+            if team.leads and skipped + more:
+                print(f"{skipped + more} pictures skipped", file=sys.stderr)
             speeds = (settings.slowest, settings.fastest)
-            scenes = LayeredScenes(tiles, objects, settings.size, seed, speeds=speeds, camera=settings.camera)
+            scenes = LayeredScenes(
+                tiles.to(team.device),
+                objects.to(team.device),
+                settings.size,
+                seed,
+                speeds=speeds,
+                camera=settings.camera,
+            )
             objective = SupervisedFlow(PaintedScenes(scenes, settings.batch, settings.reuse), settings.shifts)
         else:
             bank = ClipBank(films, settings.windows, team.device, seed, channels=3)
