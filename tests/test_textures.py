@@ -72,6 +72,12 @@ def test_clips_lend_their_stills_to_the_tiles(clips):
     assert textures.video_stills(Path(clips.folder / "missing.mp4"), 2) == []
 
 
+def test_folders_of_pictures_lend_theirs(tmp_path):
+    for n in range(8):
+        Image.new("RGB", (20, 20), (n, n, n)).save(tmp_path / f"{n}.png")
+    assert [still.getpixel((0, 0)) for still in textures.video_stills(tmp_path, 2)] == [(2, 2, 2), (6, 6, 6)]
+
+
 def test_cutouts_are_centred_with_a_transparent_margin(tmp_path):
     rgba = np.zeros((60, 80, 4), np.uint8)
     rgba[10:40, 20:70] = (200, 100, 50, 255)

@@ -7,15 +7,18 @@ device, so that a GPU never waits for a disk or a CPU.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from trainer.clips import clip_frames, clip_seconds
+from trainer.data.clips import READ_ERRORS
 
 __all__ = [
     "CUTOUT",
@@ -71,21 +74,12 @@ def open_picture(path: Path, mode: str) -> Image.Image | None:
 def video_stills(path: Path, count: int) -> list[Image.Image]:
     """`count` frames spread over the clip, as RGB pictures; fewer if it is short or damaged."""
     stills: list[Image.Image] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            length = (container.duration or 0) / 1e6
-            for k in range(count):
-                if length > 0:
-                    container.seek(int(length * (k + 0.5) / count * 1e6))
-                frame = next(container.decode(stream), None)
-                if frame is not None:
-                    stills.append(frame.to_image())
-                if length <= 0:
-                    break
-    except (av.error.FFmpegError, IndexError):
-        pass  # a damaged clip contributes what it gave so far
+    with contextlib.suppress(*READ_ERRORS, IndexError):  # a damaged clip contributes what it gave so far
+        length = clip_seconds(path)
+        for k in range(count if length > 0 else 1):
+            frame = next(clip_frames(path, length * (k + 0.5) / count), None)
+            if frame is not None:
+                stills.append(frame.to_image())
     return stills
 
 
