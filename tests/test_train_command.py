@@ -213,12 +213,14 @@ def test_options_reach_settings_and_plan(tmp_path, photos, monkeypatch):
     result = command(
         *("train", "unet.toml", "--photos", photos, "--width", 16, "--minutes", 7, "--batch", 2, "--rate", 0.001),
         *("--seed", 9, "--workers", 3, "--set", "colour=0", "--set", "accumulate = 4", "--device", "cpu", "-o", "run"),
+        *("--root", tmp_path),
     )
     assert result.exit_code == 0, result.output
     ((settings, plan, data, out, device, start),) = seen
     assert (settings.network, settings.width, settings.batch, settings.colour) == ("unet", 16, 2, 0)
     assert (plan.minutes, plan.rate, plan.seed, plan.accumulate) == (7, 0.001, 9, 4)
     assert (data.photos, data.workers, data.clips, data.index) == (photos, 3, None, None)
+    assert data.root == tmp_path
     assert (out, device, start) == (Path("run"), "cpu", None)
 
 

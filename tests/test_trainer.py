@@ -305,6 +305,13 @@ def test_curated_pairs_are_what_an_index_gives(index, tmp_path, capsys, monkeypa
     assert len(drawn) == 2, "no jitter where none is wanted"
 
 
+def test_an_index_may_have_its_clips_elsewhere(films, index, tmp_path):
+    shutil.move(index, tmp_path / "pairs.jsonl")
+    with pytest.raises(FileNotFoundError, match="give the folder they lie in now as --root"):
+        train(UNET, Plan(steps=1), Data(index=tmp_path / "pairs.jsonl"), tmp_path / "run", "cpu")
+    train(UNET, Plan(steps=1), Data(index=tmp_path / "pairs.jsonl", root=films), tmp_path / "run", "cpu")
+
+
 def test_clips_that_cannot_be_read_any_more_are_named_once_and_counted(films, index, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "TELL", -1.0)
     shutil.copy(films / "a.mp4", films / "b.mp4")

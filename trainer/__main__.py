@@ -100,8 +100,9 @@ def _fail_in_a_line(work: Callable[[], Path]) -> None:
 @click.option("--width", type=int, help="Channels at the finest resolution; 0: its own (warp 32, unet 64).")
 @click.option("--photos", type=FOLDER, help="Pictures that scenes are painted with.")
 @click.option("--cutouts", type=FOLDER, help="Pictures with transparency: objects of the scenes.")
-@click.option("--clips", type=FOLDER, help="Real clips: textures, and the real half of the training.")
+@click.option("--clips", type=FOLDER, help="Real clips, as `curate` finds them: textures, and the real half.")
 @click.option("--index", type=FILE, help="Pairs chosen by `curate`, for the flow loss.")
+@click.option("--root", type=FOLDER, help="Where the index's clips lie now, if not where they lay.")
 @click.option("--workers", default=0, show_default=True, help="Processes that decode the index's pairs.")
 @click.option(
     "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run, .safetensors, .onnx."
@@ -131,7 +132,8 @@ def train(
     from trainer.train import Data, configure
     from trainer.train import train as run
 
-    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index", "teacher", "workers")))
+    given = ("photos", "cutouts", "clips", "index", "teacher", "workers", "root")
+    data = Data(**{name: options.pop(name) for name in given})
 
     def work() -> Path:
         return run(*configure(config, _changes(settings, options)), data, out, device, start)
@@ -224,6 +226,7 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
 @click.option("--cutouts", type=FOLDER)
 @click.option("--clips", type=FOLDER, required=True)
 @click.option("--index", type=FILE, help="Pairs chosen by `curate`.")
+@click.option("--root", type=FOLDER, help="Where the index's clips lie now, if not where they lay.")
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with; default: random.")
 @click.option("--unsupervised", help="A flow network that saw no label, as own:FILE.")
 @click.option("--only", multiple=True, help="One of the variants; may be repeated.")
@@ -248,7 +251,7 @@ def ablate(
     from trainer.evaluation.pairs import real_pairs
     from trainer.train import Data, configure
 
-    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index")))
+    data = Data(**{name: options.pop(name) for name in ("photos", "cutouts", "clips", "index", "root")})
     try:
         made = configure(config, _changes(settings, options))
         pairs = lambda: real_pairs(quick=True)  # noqa: E731

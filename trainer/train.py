@@ -50,6 +50,7 @@ class Data:
         index: pairs chosen by `python -m trainer curate`.
         teacher: weights of a `warp`: a smaller one imitates its choices at first, `unet` what it renders of real pairs.
         workers: processes that decode the index's pairs; 0 decodes in the training process.
+        root: folder that the index's clips lie in now; None for where the index says.
     """
 
     photos: Path | None = None
@@ -58,6 +59,7 @@ class Data:
     index: Path | None = None
     teacher: Path | None = None
     workers: int = 0
+    root: Path | None = None
 
 
 def configure(path: str | Path | None, changes: Mapping[str, Any]) -> tuple[Settings, Plan]:
@@ -156,7 +158,7 @@ class _IndexPairs:
         from trainer.data import PairIndex, PairLoader, augment_pair
 
         assert data.index is not None
-        index = PairIndex.load(data.index)
+        index = PairIndex.load(data.index, data.root)
         self.make = lambda start: PairLoader(
             index,
             settings.pairs,

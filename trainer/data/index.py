@@ -247,7 +247,7 @@ class PairIndex:
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(clips)} clips of {path} are not in {base} (first: {missing[0]}); "
-                "give the folder they lie in as root, or curate again."
+                "give the folder they lie in now as --root, or curate again."
             )
         table = np.concatenate(columns) if columns else np.empty((0, 5), np.int64)
         return cls(path, base, header["settings"], clips, table)
