@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,15 @@ def _changes(settings: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]
     return changes
 
 
-def _fail_in_a_line(work: Callable[[], Path]) -> None:
+@contextlib.contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    from magfilter.errors import ModelError
     from trainer.data import DecodeError
     from trainer.loop import Diverged
 
     try:
-        click.echo(work())
-    except (ValueError, OSError, DecodeError, Diverged) as error:
+        yield
+    except (ValueError, OSError, ModelError, DecodeError, Diverged) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -135,10 +138,8 @@ def train(
     given = ("photos", "cutouts", "clips", "index", "teacher", "workers", "root")
     data = Data(**{name: options.pop(name) for name in given})
 
-    def work() -> Path:
-        return run(*configure(config, _changes(settings, options)), data, out, device, start)
-
-    _fail_in_a_line(work)
+    with _errors_in_a_line():
+        click.echo(run(*configure(config, _changes(settings, options)), data, out, device, start))
 
 
 @main.command()
@@ -174,11 +175,9 @@ def flow(
     """
     from trainer.flow.training import configure_flow, train_flow
 
-    def work() -> Path:
+    with _errors_in_a_line():
         changes = _changes(settings, {**options, "supervision": supervision})
-        return train_flow(*configure_flow(changes), photos, clips, cutouts, out, device, start)
-
-    _fail_in_a_line(work)
+        click.echo(train_flow(*configure_flow(changes), photos, clips, cutouts, out, device, start))
 
 
 @main.command()
@@ -207,15 +206,12 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
     \b
       python -m trainer adapt clip.mp4 -o clip.onnx && magfilter clip.mp4 out.mp4 --model clip.onnx
     """
-    from magfilter.errors import ModelError
     from magfilter.models import find_model
     from trainer.adapt import adapt as run
 
-    try:
+    with _errors_in_a_line():
         changes = _changes(settings, {})
         click.echo(run(clip, out, model=find_model(model), changes=changes, **options).model)
-    except (ValueError, OSError, ModelError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -252,15 +248,13 @@ def ablate(
     from trainer.train import Data, configure
 
     data = Data(**{name: options.pop(name) for name in ("photos", "cutouts", "clips", "index", "root")})
-    try:
+    with _errors_in_a_line():
         made = configure(config, _changes(settings, options))
         pairs = lambda: real_pairs(quick=True)  # noqa: E731
         for line in run(
             *made, data, out, unsupervised=unsupervised, pairs=pairs, start=start, only=only, device=device
         ):
             click.echo(line)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 @main.command("flow-errors")
@@ -273,11 +267,9 @@ def flow_errors(estimators: tuple[str, ...], updates: int) -> None:
     """
     from trainer.flow.errors import table
 
-    try:
+    with _errors_in_a_line():
         for line in table(list(estimators), updates=updates):
             click.echo(line)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 main.add_command(curate)
