@@ -116,6 +116,8 @@ def test_what_click_can_tell_is_told(tmp_path):
         (["--size", "100"], ["multiple of 64", "100"]),
         (["--steps", "-3", "--minutes", "0"], ["minutes or steps"]),
         (["--device", "abacus"], ["'abacus'"]),
+        (["--width", "-4"], ["width of 0 or more, got -4"]),
+        (["--seed", "-4"], ["seed of 0 or more, got -4"]),
         ([], ["--photos"]),
         (["unet.toml"], ["--index or --clips"]),
     ],

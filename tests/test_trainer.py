@@ -56,7 +56,7 @@ def test_shipped_configurations_are_what_they_say():
 def test_a_file_of_ones_own_and_changes_to_it(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("network = 'unet'\n[plan]\nminutes = 7\nrate = 1\n[anything]\nbatch = 3\n")
-    settings, plan = configure(file, {"batch": 5, "colour": "0", "jitter": "false", "norm": "charbonnier"})
+    settings, plan = configure(file, {"batch": 5, "colour": "0", "jitter": "false", "norm": '"charbonnier"'})
     assert (settings.network, settings.batch, settings.norm) == ("unet", 5, "charbonnier")
     assert (settings.colour, type(settings.colour), settings.jitter) == (0, float, False)
     assert (plan.minutes, plan.rate) == (7, 1)
@@ -90,6 +90,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(tmp_path):
         ("jitter", 1, "jitter to be a bool, got 1"),
         ("norm", 2, "norm to be a str, got 2"),
         ("scenes", [1.0], "scenes to be a float"),
+        ("norm", "'l1", 'norm to be a str, got "\'l1"'),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_told(name, value, said):

@@ -36,6 +36,7 @@ from torch.nn.parallel import DistributedDataParallel
 from magfilter.memory import keep_freed_memory
 from trainer.bounds import MOST, check
 from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.devices import find_device
 from trainer.log import Log
 from trainer.resume import Changes, changes, told
 
@@ -135,12 +136,7 @@ class Team:
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        try:
-            where = torch.device(device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu"))
-        except RuntimeError:
-            raise ValueError(f"Expected a torch device such as cpu, cuda or cuda:1, got {device!r}.") from None
-        if where.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"Expected a device that is there, got {device!r}: torch finds no CUDA here.")
+        where = find_device(device, local)
         if where.type == "cuda":
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

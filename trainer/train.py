@@ -114,8 +114,8 @@ def fill(kind: type[T], values: dict[str, Any]) -> tuple[T, Plan]:
 
 
 def _as(name: str, value: Any, default: Any) -> Any:
-    """`value`, possibly the text of a number or a truth value, as the type of `default`."""
-    if isinstance(value, str) and not isinstance(default, str):
+    """`value`, possibly the text of a number, a truth value or a quoted text, as the type of `default`."""
+    if isinstance(value, str) and (not isinstance(default, str) or value[:1] in ("'", '"')):
         try:
             value = tomllib.loads(f"x = {value}")["x"]
         except tomllib.TOMLDecodeError:
