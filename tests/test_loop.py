@@ -356,6 +356,12 @@ def test_minutes_are_of_the_whole_run(tmp_path, minute, capsys):
     assert "resumed at step 3, 3.0 min" in capsys.readouterr().err
 
 
+def test_time_to_go_is_never_below_none(tmp_path, minute, capsys):
+    """A step ends after the minutes do."""
+    go(tmp_path, minutes=2.5)
+    assert "step 3  3.0 min, 0.0 to go" in capsys.readouterr().err
+
+
 def test_of_steps_and_minutes_whichever_is_first(tmp_path, minute):
     go(tmp_path / "steps", steps=2, minutes=100)
     go(tmp_path / "minutes", steps=100, minutes=3)

@@ -188,7 +188,7 @@ def flow(
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="What to begin with: a shipped model's name or a file."
 )
-@click.option("--minutes", default=3.0, show_default=True, help="Wall clock to spend.")
+@click.option("--minutes", default=3.0, show_default=True, help="Of training alone; see above for what comes on top.")
 @click.option("--steps", default=0, help="Instead of minutes; the paper takes 18,750.")
 @click.option("--rate", default=1e-4, show_default=True, help="Adam's, constant.")
 @click.option("--size", default=256, show_default=True, help="Side of the crops, px; a multiple of 64.")
@@ -202,6 +202,9 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
     Every fifth frame is held out and judges, four times during the training; the best weights are
     kept. The loss on these frames before and after is printed, and if it has not fallen the weights
     stay as they were.
+
+    On top of --minutes come reading the clip, five looks at the held-out frames and the export as ONNX: a
+    few minutes on a CPU. An --out of .safetensors does without the export.
 
     \b
       python -m trainer adapt clip.mp4 -o clip.onnx && magfilter clip.mp4 out.mp4 --model clip.onnx
