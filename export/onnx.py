@@ -17,6 +17,7 @@ import copy
 import io
 import json
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from magfilter import __version__
 from magfilter.networks.build import build_network
 from magfilter.networks.descriptor import DESCRIPTORS
 from magfilter.networks.precision import halve
-from trainer.checkpoint import HALF_FROM, fill, halved, load_weights, training_record
+from trainer.checkpoint import HALF_FROM, CheckpointError, fill, halved, load_weights, training_record
+from trainer.files import check_target
 
 __all__ = [
     "PARITY",
@@ -92,7 +94,7 @@ def export_network(
     precision: str = "fp32",
     size: tuple[int, int] | None = None,
 ) -> float:
-    """Write `net` to `target` and compare it with torch.
+    """Write `net` to `target` and compare it with torch; says so on stderr, as it takes its time.
 
     Args:
         net: in evaluation mode; its weights are rounded to half precision in place.
@@ -105,8 +107,8 @@ def export_network(
         the traced one.
 
     Raises:
-        ValueError: if it exceeds `PARITY` or `PARITY_HALF`, a weight does not fit into half precision, or
-            size is no multiple of the pad multiple.
+        ValueError: if it exceeds `PARITY` or `PARITY_HALF`, a weight does not fit into half precision,
+            size is no multiple of the pad multiple, or `target` cannot be written, which is found out first.
     """
     descriptor = DESCRIPTORS[name]
     m = descriptor.pad_multiple
@@ -115,6 +117,9 @@ def export_network(
     if size and (min(size) < m or size[0] % m or size[1] % m):
         rows, cols = (max(m, -(-n // m) * m) for n in size)
         raise ValueError(f"{name} takes multiples of {m} px, got {size[1]}x{size[0]}; give {cols}x{rows}.")
+    check_target(target)
+    sizes = f"{size[1]}x{size[0]} alone" if size else "any size, which takes a minute or more on a CPU"
+    print(f"exporting {name} as ONNX for {sizes}", file=sys.stderr, flush=True)
     with torch.no_grad():
         for value in net.state_dict().values():
             value.copy_(halved(value))
@@ -223,7 +228,11 @@ def _store_half(model: onnx.ModelProto) -> None:
 
 
 def _write(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    part.write_bytes(data)
-    os.replace(part, target)
+    try:
+        part.write_bytes(data)
+        os.replace(part, target)
+    except OSError as error:  # the disk is full, say
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise CheckpointError(f"{target} could not be written ({error.strerror or error}).") from error

@@ -11,13 +11,16 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("cv2")
 pytest.importorskip("skimage")
+from click.testing import CliRunner
 from toys import photographs
 from vibrations import write
 
 from magfilter.models import find_model
 from magfilter.networks.build import build_network
 from trainer import ablation
+from trainer.__main__ import main
 from trainer.checkpoint import save_weights
+from trainer.data.index import IndexWriter
 from trainer.evaluation.adaptation import bounds, clip_error
 from trainer.loop import Plan
 from trainer.settings import Settings
@@ -54,7 +57,6 @@ def test_every_variant_is_trained_once_and_reported(tmp_path, monkeypatch):
 
     def train(settings, plan, data, out, device, start):
         trained.append((out.name, settings.scenes, settings.flow_loss, settings.colour, settings.flow))
-        out.mkdir(parents=True)
 
     monkeypatch.setattr(ablation, "train", train)
     monkeypatch.setattr(ablation, "network_method", lambda folder: folder)
@@ -77,6 +79,52 @@ def test_every_variant_is_trained_once_and_reported(tmp_path, monkeypatch):
     assert table(unsupervised="own:clips") == lines  # from what lies in the folders
     assert len(trained) == 5
     assert len(table(unsupervised=None)) == len(lines) - 1
+
+
+def test_figures_of_other_settings_or_data_are_not_handed_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "train", lambda *given: None)
+    monkeypatch.setattr(ablation, "network_method", lambda folder: folder)
+    monkeypatch.setattr(ablation, "_judge", lambda magnify, pairs: [1.0] * 6)
+
+    def table(steps=3, photos="a", start=None, **settings):
+        options = {"unsupervised": None, "pairs": list, "only": ("scenes alone",), "start": start}
+        made = Settings(**settings), Plan(steps=steps), Data(photos=tmp_path / photos)
+        return list(ablation.ablate(*made, tmp_path / "runs", **options))
+
+    assert table() == table()
+    for changed, said in (
+        ({"steps": 4}, "steps 3 -> 4"),
+        ({"batch": 2}, "batch 8 -> 2"),
+        ({"photos": "b"}, f"photos {tmp_path}/a -> {tmp_path}/b"),
+        ({"start": tmp_path / "x.onnx"}, f"start None -> {tmp_path}/x.onnx"),
+    ):
+        with pytest.raises(ValueError, match=rf"scenes-alone is of other settings: {said}; choose another folder"):
+            table(**changed)
+    (tmp_path / "runs/scenes-alone/asked.json").unlink()
+    with pytest.raises(ValueError, match="does not say which settings it is of"):
+        table()
+
+
+def test_what_cannot_be_ablated_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "train", lambda *given: pytest.fail("trained"))
+    photos = photographs(tmp_path / "photos")
+    (tmp_path / "index.jsonl").write_text("{}\n")
+    for more, said in (
+        (("--only", "nope"), "No variant is called 'nope'; there are 'scenes alone', 'flow loss alone', "),
+        (("--only", "flow loss alone, unsupervised teacher"), "give --unsupervised own:FILE"),
+        (("--index", tmp_path / "index.jsonl"), "is not an index of pairs"),
+    ):
+        arguments = ("--steps", 1, "--photos", photos, "--clips", photos, "-o", tmp_path / "runs", *more)
+        result = CliRunner().invoke(main, ["ablate", *map(str, arguments)])
+        assert (result.exit_code, result.stdout) == (1, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("Error: ")
+        assert said in line
+    with IndexWriter(tmp_path / "gone.jsonl", tmp_path, {}) as writer:
+        writer.add({"path": "a.mp4", "source": "a", "pairs": [[0, 1, 0, 1]]})
+    result = CliRunner().invoke(main, ["ablate", *map(str, arguments[:-1]), str(tmp_path / "gone.jsonl")])
+    assert "Error: 1 of 1 clips" in result.stderr
+    assert "--root" in result.stderr
 
 
 def test_a_variant_is_really_trained_and_judged(tmp_path, monkeypatch):

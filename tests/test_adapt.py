@@ -344,6 +344,21 @@ def test_models_that_do_not_serve_are_named(clip, tmp_path):
     assert not out.exists()
 
 
+def test_what_cannot_be_written_or_trained_is_found_out_before_the_clip_is_read(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "read_frames", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"cannot be written \(Is a directory\); give another -o"):
+        adapt(clip, tmp_path, model=WARP, steps=1, device="cpu")
+    with pytest.raises(ValueError, match="minutes of 0 or more, got nan"):
+        adapt(clip, tmp_path / "o.onnx", model=WARP, minutes=float("nan"), device="cpu")
+
+
+def test_one_adaptation_in_parts_does_not_say_that_it_resumes(clip, unet, tmp_path, monkeypatch, capsys):
+    losses(monkeypatch, 0.5, 0.4)
+    adapt(clip, tmp_path / "o.safetensors", model=unet, steps=4, size=64, device="cpu")
+    said = capsys.readouterr().err
+    assert [line.split("  ")[0] for line in said.splitlines()[1:-1]] == [f"step {n}" for n in (1, 2, 3, 4)]
+
+
 def test_a_training_that_diverges_is_an_error_that_says_what_to_do(clip, unet, tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.loop.GIVE_UP", 2)
     monkeypatch.setattr(module, "augment_adapt", lambda pairs, g, size: pairs[..., :64, :64] * float("nan"))

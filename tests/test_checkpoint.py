@@ -379,17 +379,6 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path, name):
         load_checkpoint(tmp_path / "checkpoint-00000001" if name == "state.pt" else tmp_path)
 
 
-@pytest.mark.parametrize("other", [{"network": "unet"}, {"width": "8"}], ids=str)
-def test_another_network_or_width_is_refused_with_both(tmp_path, other):
-    save(tmp_path, 1)
-    expected = {"network": "warp", "width": "4", "settings": "other settings do not matter"}
-    assert load_checkpoint(tmp_path, expected).state["step"] == 1
-    there = expected | other
-    said = rf"holds warp of width 4; .* to train {there['network']} of width {there['width']}"
-    with pytest.raises(CheckpointError, match=said):
-        load_checkpoint(tmp_path, there)
-
-
 # -- weights
 
 

@@ -8,9 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer needs torch: pip install -e .[train]")
 
+from PIL import Image  # noqa: E402
 from toys import CPU  # noqa: E402
 
-from trainer.clips import WINDOW, ClipBank, clip_files, read_window  # noqa: E402
+from trainer.clips import WINDOW, ClipBank, clip_files, clip_seconds, read_window  # noqa: E402
+from trainer.data.clips import find_clips  # noqa: E402
 
 
 @pytest.fixture
@@ -18,12 +20,38 @@ def clip(clips) -> Path:
     return Path(clips("a.mp4", frames=WINDOW, size=(160, 144)))
 
 
-def test_the_files_of_a_folder_come_in_a_fixed_order(tmp_path):
-    for name in ("b.mp4", "a.mkv", "c.avi"):
+def numbered(folder: Path, count: int, size: tuple[int, int] = (160, 144)) -> Path:
+    """A folder of pictures 00.png, 01.png, …, each of its own brightness."""
+    folder.mkdir(parents=True)
+    for n in range(count):
+        Image.new("RGB", size, (10 + n, 10 + n, 10 + n)).save(folder / f"{n:02}.png")
+    return folder
+
+
+def test_clips_are_those_that_curate_finds(tmp_path):
+    numbered(tmp_path / "shot", 2)
+    for name in ("b.mp4", "a10.mkv", "a2.mkv", "c.avi", "readme.txt"):
         (tmp_path / name).touch()
-    (tmp_path / "aa").mkdir()
-    assert [path.name for path in clip_files(tmp_path)] == ["a.mkv", "b.mp4", "c.avi"]
+    (tmp_path / "aa/deeper").mkdir(parents=True)
+    (tmp_path / "aa/deeper/d.webm").touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in clip_files(tmp_path)]
+    assert found == ["a10.mkv", "a2.mkv", "aa/deeper/d.webm", "b.mp4", "c.avi", "shot"]
+    assert set(clip_files(tmp_path)) == set(find_clips([tmp_path]))
     assert clip_files(None) == []
+
+
+def test_folders_of_pictures_give_windows_as_videos_do(tmp_path):
+    folder = numbered(tmp_path / "shot", 40)
+    assert clip_seconds(folder) == 1.6
+    bank = ClipBank([folder], 2, CPU, 1)
+    assert [window[:, 0, 0, 0].tolist() for window in bank.windows] == [
+        list(range(start, start + WINDOW)) for start in (10, 30)
+    ]
+    assert ClipBank([folder], 2, CPU, 1, 3).windows[0].shape == (WINDOW, 3, 144, 160)
+    Image.new("RGB", (200, 200)).save(folder / "03.png")
+    assert read_window(folder, 0, WINDOW) is None, "of two sizes"
+    (folder / "05.png").write_bytes(b"no picture")
+    assert len(ClipBank([folder, numbered(tmp_path / "other", 12)], 2, CPU, 1).windows) == 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -75,8 +103,8 @@ def test_windows_are_spread_over_a_long_clip(clips):
 
 
 def test_no_clip_at_all_is_an_error_that_names_the_option(clips):
-    for films in ([], [clips.folder / "missing.mp4"]):
-        with pytest.raises(ValueError, match="--clips"):
+    for films, said in (([], "there is none"), ([clips.folder / "missing.mp4"], "none of the 1 there is")):
+        with pytest.raises(ValueError, match=f"in --clips; {said}"):
             ClipBank(films, 3, CPU, 1)
 
 

@@ -350,9 +350,28 @@ def test_command(tmp_path, monkeypatch):
     arguments = [str(tmp_path / "clips"), "-o", str(tmp_path / "out/i.jsonl"), "--flow", "own", "--device", "cpu"]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
-    assert asked == [("own", "cpu", 20)]
+    assert asked == [("own", torch.device("cpu"), 20)]
     assert "kept at stride 5" in result.output
     assert len(PairIndex.load(tmp_path / "out/i.jsonl")) == 4 + 2
     result = CliRunner().invoke(command, [*arguments, "--every", "3"])
     assert result.exit_code == 1
     assert "every 2 and not 3" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--device", "gpu9"), "Expected a torch device such as cpu, cuda or cuda:1, got 'gpu9'"),
+        (("--device", "cuda:77"), "Expected a device that is there, got 'cuda:77'"),
+        (("--updates", 0), "Expected updates of 1 or more, got 0"),
+        (("--updates", -1), "Expected updates of 1 or more, got -1"),
+    ],
+)
+def test_what_the_command_cannot_do_is_one_line(options, said, tmp_path):
+    from trainer.data.command import curate as command
+
+    arguments = [tmp_path, "-o", tmp_path / "i.jsonl", "--flow", "own", *options]
+    result = CliRunner().invoke(command, [str(each) for each in arguments])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {said}")
+    assert len(result.stderr.splitlines()) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -424,3 +426,36 @@ def test_command_refuses_in_one_line(tmp_path):
     assert result.exit_code == 1
     assert "no such checkpoint" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("place", ["file/a.onnx", "folder"])
+def test_a_target_that_cannot_be_is_found_out_first(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_trace", lambda *_: pytest.fail("traced"))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    save_weights(tmp_path / "unet.safetensors", UNet(4).state_dict(), {"network": "unet", "width": "4"})
+    result = CliRunner().invoke(main, ["onnx", str(tmp_path / "unet.safetensors"), "-o", str(tmp_path / place)])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: {tmp_path / place} cannot be written (")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "unet.safetensors"]
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ValueError, match=r"a\.onnx could not be written \(No space left"):
+        module._write(tmp_path / "a.onnx", b"model")
+
+
+def test_what_takes_long_is_said_first(tmp_path, monkeypatch, capsys):
+    def traced(*_):
+        raise ValueError("enough")
+
+    monkeypatch.setattr(module, "_trace", traced)
+    for size, said in ((None, "any size, which takes a minute or more on a CPU"), ((64, 128), "128x64 alone")):
+        with pytest.raises(ValueError, match="enough"):
+            export_network(UNet(4), "unet", tmp_path / "a.onnx", RECORD, size=size)
+        assert capsys.readouterr().err == f"exporting unet as ONNX for {said}\n"

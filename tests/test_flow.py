@@ -327,6 +327,8 @@ def test_settings_of_a_flow_network():
         ({"size": 120}, "from 128 px on, got 120"),
         ({"supervision": "own"}, "'own'"),
         ({"x": 1}, "'x'"),
+        ({"updates": 0}, "updates of 1 or more, got 0"),
+        ({"slowest": 0.0}, "0 < slowest <= fastest"),
     ):
         with pytest.raises(ValueError, match=said):
             configure_flow({"steps": 1, **wrong})

@@ -20,7 +20,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook  # noqa: E402
 from toys import Toy, linear  # noqa: E402
 
 import trainer.loop as module  # noqa: E402
-from trainer.checkpoint import CheckpointError, load_checkpoint, load_weights  # noqa: E402
+from trainer.checkpoint import CheckpointError, load_checkpoint, load_weights, save_checkpoint  # noqa: E402
 from trainer.loop import Diverged, Plan, run  # noqa: E402
 
 METADATA = {"network": "toy", "width": "2", "settings": "{}"}
@@ -133,8 +133,12 @@ def test_more_steps_continue_and_spent_ones_do_not(tmp_path, capsys):
     second = load_checkpoint(tmp_path)
     assert second.state["step"] == 5
     assert not same(first.weights, second.weights)
-    assert go(tmp_path, steps=5).seen == [], "all is done"
-    assert same(load_checkpoint(tmp_path).weights, second.weights)
+    written = second.path.stat().st_mtime_ns
+    for steps in (5, 4):
+        assert go(tmp_path, steps=steps).seen == [], "all is done"
+        assert f"nothing to do: {tmp_path} is at step 5" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path).path == second.path
+    assert second.path.stat().st_mtime_ns == written, "as it was"
 
 
 def test_a_checkpoint_says_what_it_is_of(tmp_path):
@@ -146,12 +150,39 @@ def test_a_checkpoint_says_what_it_is_of(tmp_path):
     assert same(load_weights(tmp_path)[0], found.averaged), "the average is handed on"
 
 
-@pytest.mark.parametrize("other", [{"network": "warp"}, {"width": "8"}])
-def test_a_checkpoint_of_another_network_is_refused_and_kept(tmp_path, other):
-    go(tmp_path, steps=2)
-    with pytest.raises(ValueError, match=r"holds toy of width 2; choose another folder \(-o\)"):
-        run(linear(), linear(), Toy(), Plan(steps=4), tmp_path, METADATA | other)
+@pytest.mark.parametrize(
+    ("net", "metadata", "said"),
+    [
+        (linear(), {"network": "warp"}, "network toy -> warp"),
+        (linear(), {"settings": '{"supervision": "clips"}'}, "supervision scenes -> clips"),
+        (torch.nn.Linear(4, 2), {"width": "8"}, "width 2 -> 8"),
+        (torch.nn.Linear(4, 2), {}, "a network of another shape"),
+    ],
+)
+def test_a_run_of_another_sort_is_refused_and_kept(tmp_path, net, metadata, said):
+    run(linear(), linear(), Toy(), Plan(steps=2), tmp_path, METADATA | {"settings": '{"supervision": "scenes"}'})
+    with pytest.raises(CheckpointError, match=rf"is of another run: {said}; choose another folder \(-o\)"):
+        run(net, net, Toy(), Plan(steps=4), tmp_path, METADATA | {"settings": '{"supervision": "scenes"}'} | metadata)
     assert load_checkpoint(tmp_path).state["step"] == 2
+
+
+def test_a_state_without_a_training_is_refused(tmp_path):
+    save_checkpoint(tmp_path, weights=linear().state_dict(), state={"step": 1, "a": torch.zeros(2)}, metadata=METADATA)
+    with pytest.raises(CheckpointError, match=r"no state of a training \(optimiser, elapsed, skipped, members missing"):
+        go(tmp_path, steps=2)
+
+
+def test_settings_that_have_changed_are_named_where_it_goes_on(tmp_path, capsys):
+    """The width in words only: 2 is what 0 stands for. What is given to go on, steps, is no change."""
+    before, now = ({**METADATA, "width": w, "settings": f'{{"batch": {b}}}'} for w, b in (("2", 3), ("0", 4)))
+    run(linear(), linear(), Toy(), Plan(steps=1, **PLAIN), tmp_path, before)
+    run(linear(), linear(), Toy(), Plan(steps=2, **PLAIN), tmp_path, before)
+    assert "changed" not in capsys.readouterr().err
+    run(linear(), linear(), Toy(), Plan(steps=3, seed=5, **PLAIN), tmp_path, now)
+    said = [line for line in capsys.readouterr().err.splitlines() if "changed" in line]
+    assert said == ["settings changed since it was begun or last resumed: batch 3 -> 4, seed 1 -> 5"]
+    run(linear(), linear(), Toy(), Plan(steps=4, rate=9.0), tmp_path, now, quiet=True)
+    assert all(line.startswith("step ") for line in capsys.readouterr().err.splitlines())
 
 
 # -- a step
@@ -325,6 +356,12 @@ def test_minutes_are_of_the_whole_run(tmp_path, minute, capsys):
     assert "resumed at step 3, 3.0 min" in capsys.readouterr().err
 
 
+def test_time_to_go_is_never_below_none(tmp_path, minute, capsys):
+    """A step ends after the minutes do."""
+    go(tmp_path, minutes=2.5)
+    assert "step 3  3.0 min, 0.0 to go" in capsys.readouterr().err
+
+
 def test_of_steps_and_minutes_whichever_is_first(tmp_path, minute):
     go(tmp_path / "steps", steps=2, minutes=100)
     go(tmp_path / "minutes", steps=100, minutes=3)
@@ -344,8 +381,15 @@ def test_checkpoints_are_written_on_the_way(tmp_path, minute, monkeypatch):
     [
         ({"steps": 0}, "minutes or steps above 0"),
         ({"steps": 1, "schedule": "linear"}, "cosine or constant, got 'linear'"),
-        ({"steps": 1, "accumulate": 0}, "accumulate ≥ 1"),
-        ({"steps": 1, "rate": 0.0}, "rate > 0"),
+        ({"steps": 1, "accumulate": 0}, "accumulate of 1 or more, got 0"),
+        ({"steps": 1, "rate": 0.0}, "rate above 0, got 0"),
+        ({"steps": 1, "rate": math.nan}, "rate above 0, got nan"),
+        ({"steps": 1, "clip_norm": -1.0}, "clip_norm of 0 or more, got -1"),
+        ({"minutes": math.nan}, "minutes of 0 or more, got nan"),
+        ({"minutes": math.inf}, "minutes of 0 or more, and finite, got inf"),
+        ({"steps": -1, "minutes": 2.0}, "steps of 0 or more, got -1"),
+        ({"steps": 1, "average": 2.0}, r"average in 0\.\.1, got 2"),
+        ({"steps": 1, "seed": -4}, "seed of 0 or more, got -4"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong, said):

@@ -21,7 +21,7 @@ METADATA = {"network": "toy", "width": "2"}
 PLAN = {"schedule": "constant", "warm_up": 1, "rate": 0.05, "accumulate": 2, "clip_norm": 0.5}
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:77"])
+@pytest.mark.parametrize("device", ["abacus", "cuda:77", "mps", "meta"])
 def test_a_device_that_is_not_there_is_named(device, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -16,7 +16,7 @@ from toys import ROOT, Translation, photographs  # noqa: E402
 import trainer.train as module  # noqa: E402
 from magfilter.models import shipped_models  # noqa: E402
 from trainer.__main__ import main  # noqa: E402
-from trainer.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from trainer.checkpoint import load_checkpoint  # noqa: E402
 from trainer.clips import WINDOW  # noqa: E402
 from trainer.loop import Diverged  # noqa: E402
 
@@ -116,6 +116,8 @@ def test_what_click_can_tell_is_told(tmp_path):
         (["--size", "100"], ["multiple of 64", "100"]),
         (["--steps", "-3", "--minutes", "0"], ["minutes or steps"]),
         (["--device", "abacus"], ["'abacus'"]),
+        (["--width", "-4"], ["width of 0 or more, got -4"]),
+        (["--seed", "-4"], ["seed of 0 or more, got -4"]),
         ([], ["--photos"]),
         (["unet.toml"], ["--index or --clips"]),
     ],
@@ -156,9 +158,12 @@ def test_an_index_that_is_none_or_whose_clips_are_gone_is_one_line(tmp_path, mon
 
 
 def test_a_folder_with_another_network_is_one_line(tmp_path, photos):
-    save_checkpoint(tmp_path / "run", weights={}, state={"step": 3}, metadata={"network": "unet", "width": "8"})
-    result = command("train", "--photos", photos, *SMALL, "--steps", 1, "-o", tmp_path / "run")
-    assert_one_line(result, "holds unet of width 8", "-o", "warp of width 8")
+    arguments = ("train", "--photos", photos, *SMALL, "--set", "reuse=1", "--steps", 1, "-o", tmp_path / "run")
+    assert command(*arguments).exit_code == 0
+    assert_one_line(command(*arguments, "--set", "light=true"), "light False -> True", "-o")
+    assert_one_line(command(*arguments, "--width", 12), "width 8 -> 12", "-o")
+    result = command(*arguments, "--network", "unet", "--set", "scenes=1")
+    assert_one_line(result, "network warp -> unet", "-o")
 
 
 def test_a_training_that_diverges_is_one_line(tmp_path, photos, monkeypatch):
@@ -210,12 +215,14 @@ def test_options_reach_settings_and_plan(tmp_path, photos, monkeypatch):
     result = command(
         *("train", "unet.toml", "--photos", photos, "--width", 16, "--minutes", 7, "--batch", 2, "--rate", 0.001),
         *("--seed", 9, "--workers", 3, "--set", "colour=0", "--set", "accumulate = 4", "--device", "cpu", "-o", "run"),
+        *("--root", tmp_path),
     )
     assert result.exit_code == 0, result.output
     ((settings, plan, data, out, device, start),) = seen
     assert (settings.network, settings.width, settings.batch, settings.colour) == ("unet", 16, 2, 0)
     assert (plan.minutes, plan.rate, plan.seed, plan.accumulate) == (7, 0.001, 9, 4)
     assert (data.photos, data.workers, data.clips, data.index) == (photos, 3, None, None)
+    assert data.root == tmp_path
     assert (out, device, start) == (Path("run"), "cpu", None)
 
 

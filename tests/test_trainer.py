@@ -56,7 +56,7 @@ def test_shipped_configurations_are_what_they_say():
 def test_a_file_of_ones_own_and_changes_to_it(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("network = 'unet'\n[plan]\nminutes = 7\nrate = 1\n[anything]\nbatch = 3\n")
-    settings, plan = configure(file, {"batch": 5, "colour": "0", "jitter": "false", "norm": "charbonnier"})
+    settings, plan = configure(file, {"batch": 5, "colour": "0", "jitter": "false", "norm": '"charbonnier"'})
     assert (settings.network, settings.batch, settings.norm) == ("unet", 5, "charbonnier")
     assert (settings.colour, type(settings.colour), settings.jitter) == (0, float, False)
     assert (plan.minutes, plan.rate) == (7, 1)
@@ -90,6 +90,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(tmp_path):
         ("jitter", 1, "jitter to be a bool, got 1"),
         ("norm", 2, "norm to be a str, got 2"),
         ("scenes", [1.0], "scenes to be a float"),
+        ("norm", "'l1", 'norm to be a str, got "\'l1"'),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_told(name, value, said):
@@ -128,6 +129,11 @@ def test_numbers_may_be_texts_and_whole_numbers_floats():
         ({"network": "unet", "scenes": 0.0, "flow_loss": 0.0}, "at least one of the weights"),
         ({"pairs": 0}, "pairs of 1 or more, got 0"),
         ({"flow_every": 0}, "flow_every of 1 or more"),
+        ({"width": -4}, "width of 0 or more, got -4"),
+        ({"updates": 0}, "updates of 1 or more, got 0"),
+        ({"scenes": float("nan")}, "scenes of 0 or more, got nan"),
+        ({"colour": -1.0}, "colour of 0 or more, got -1"),
+        ({"slowest": 0.0}, "0 < slowest <= fastest"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong, said):
@@ -219,6 +225,40 @@ def test_a_run_that_was_interrupted_ends_as_one_that_never_was(case, photos, fil
     assert moments[0].any()
 
 
+def test_other_pairs_are_drawn_from_their_beginning(films, index, tmp_path, capsys):
+    """From clips at first, then from an index, then from one of half as many pairs; the same one goes on."""
+    other = films / "other.jsonl"
+    other.write_text(index.read_text().replace(",[3600,7200,1,1]", ""))
+    shutil.copy(other, films / "moved.jsonl")
+    for steps, data, anew in (
+        (1, Data(clips=films), False),
+        (2, Data(index=index), True),
+        (3, Data(index=other), True),
+        (4, Data(index=films / "moved.jsonl"), False),
+        (5, Data(clips=films), True),
+    ):
+        train(UNET, Plan(steps=steps), data, tmp_path / "run", "cpu")
+        assert ("pairs of frames are drawn from their beginning" in capsys.readouterr().err) == anew
+        pairs = load_checkpoint(tmp_path / "run").state["members"][0]["objective"]["pairs"]
+        if data.index:
+            assert pairs["position"] == (2 if steps == 4 else 1)
+
+
+def test_a_run_of_before_indexes_were_told_apart_goes_on(index, tmp_path):
+    pairs = module._IndexPairs(Data(index=index), UNET, 1, Team())
+    state = {"position": 3, "g": pairs.g.get_state()}
+    pairs.restore(state)
+    assert pairs.position == 3
+
+
+def test_the_width_a_network_has_anyway_is_no_other(photos, tmp_path, capsys):
+    settings = replace(WARP, photometric=0.0, width=0)
+    for steps, width in ((1, 0), (2, 32)):
+        train(replace(settings, width=width), Plan(steps=steps), Data(photos=photos), tmp_path / "run", "cpu")
+    assert load_checkpoint(tmp_path / "run").state["step"] == 2
+    assert "changed" not in capsys.readouterr().err
+
+
 def test_what_is_kept_says_all_that_decided_the_outcome(photos, tmp_path, capsys):
     settings = replace(WARP, photometric=0.0)
     train(settings, Plan(steps=1, seed=5), Data(photos=photos), tmp_path / "run", "cpu")
@@ -264,6 +304,29 @@ def test_curated_pairs_are_what_an_index_gives(index, tmp_path, capsys, monkeypa
     plain = replace(UNET, jitter=False)
     train(plain, Plan(steps=2), Data(index=index), tmp_path / "plain", "cpu")
     assert len(drawn) == 2, "no jitter where none is wanted"
+
+
+def test_an_index_may_have_its_clips_elsewhere(films, index, tmp_path):
+    shutil.move(index, tmp_path / "pairs.jsonl")
+    with pytest.raises(FileNotFoundError, match="give the folder they lie in now as --root"):
+        train(UNET, Plan(steps=1), Data(index=tmp_path / "pairs.jsonl"), tmp_path / "run", "cpu")
+    train(UNET, Plan(steps=1), Data(index=tmp_path / "pairs.jsonl", root=films), tmp_path / "run", "cpu")
+
+
+def test_clips_that_cannot_be_read_any_more_are_named_once_and_counted(films, index, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "TELL", -1.0)
+    shutil.copy(films / "a.mp4", films / "b.mp4")
+    with IndexWriter(index, films, {}) as writer:
+        writer.add({"path": "b.mp4", "source": "b", "pairs": [[3600 * n, 3600 * n + 3600, n, 1] for n in range(11)]})
+    (films / "b.mp4").write_bytes(b"gone")
+    train(UNET, Plan(steps=4), Data(index=index), tmp_path / "run", "cpu")
+    said = capsys.readouterr().err
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert "b.mp4" in warning
+    counted = [json.loads(line)["unreadable pairs"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert counted == sorted(counted)
+    assert counted[-1] > 1
+    assert f"  unreadable pairs {counted[-1]}" in said
 
 
 def test_a_run_may_begin_with_given_weights(photos, tmp_path, monkeypatch):
@@ -360,3 +423,12 @@ def test_pairs_of_painted_scenes_need_nothing_but_photographs(photos, tmp_path):
     settings = replace(UNET, scenes_share=1.0)
     train(settings, Plan(steps=1), Data(photos=photos), tmp_path / "run", "cpu")
     assert load_checkpoint(tmp_path / "run").state["step"] == 1
+
+
+def test_pictures_that_give_nothing_are_counted(photos, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    make_objective(replace(WARP, photometric=0.0), PLAN, Data(photos=folder), Team())
+    assert "2 tiles, 0 cut-outs, 2 pictures skipped, on" in capsys.readouterr().err

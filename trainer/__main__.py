@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,15 @@ def _changes(settings: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]
     return changes
 
 
-def _fail_in_a_line(work: Callable[[], Path]) -> None:
+@contextlib.contextmanager
+def _errors_in_a_line() -> Iterator[None]:
+    from magfilter.errors import ModelError
     from trainer.data import DecodeError
     from trainer.loop import Diverged
 
     try:
-        click.echo(work())
-    except (ValueError, OSError, DecodeError, Diverged) as error:
+        yield
+    except (ValueError, OSError, ModelError, DecodeError, Diverged) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -100,8 +103,9 @@ def _fail_in_a_line(work: Callable[[], Path]) -> None:
 @click.option("--width", type=int, help="Channels at the finest resolution; 0: its own (warp 32, unet 64).")
 @click.option("--photos", type=FOLDER, help="Pictures that scenes are painted with.")
 @click.option("--cutouts", type=FOLDER, help="Pictures with transparency: objects of the scenes.")
-@click.option("--clips", type=FOLDER, help="Real clips: textures, and the real half of the training.")
+@click.option("--clips", type=FOLDER, help="Real clips, as `curate` finds them: textures, and the real half.")
 @click.option("--index", type=FILE, help="Pairs chosen by `curate`, for the flow loss.")
+@click.option("--root", type=FOLDER, help="Where the index's clips lie now, if not where they lay.")
 @click.option("--workers", default=0, show_default=True, help="Processes that decode the index's pairs.")
 @click.option(
     "--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with: run, .safetensors, .onnx."
@@ -131,12 +135,11 @@ def train(
     from trainer.train import Data, configure
     from trainer.train import train as run
 
-    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index", "teacher", "workers")))
+    given = ("photos", "cutouts", "clips", "index", "teacher", "workers", "root")
+    data = Data(**{name: options.pop(name) for name in given})
 
-    def work() -> Path:
-        return run(*configure(config, _changes(settings, options)), data, out, device, start)
-
-    _fail_in_a_line(work)
+    with _errors_in_a_line():
+        click.echo(run(*configure(config, _changes(settings, options)), data, out, device, start))
 
 
 @main.command()
@@ -172,11 +175,9 @@ def flow(
     """
     from trainer.flow.training import configure_flow, train_flow
 
-    def work() -> Path:
+    with _errors_in_a_line():
         changes = _changes(settings, {**options, "supervision": supervision})
-        return train_flow(*configure_flow(changes), photos, clips, cutouts, out, device, start)
-
-    _fail_in_a_line(work)
+        click.echo(train_flow(*configure_flow(changes), photos, clips, cutouts, out, device, start))
 
 
 @main.command()
@@ -187,7 +188,7 @@ def flow(
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="What to begin with: a shipped model's name or a file."
 )
-@click.option("--minutes", default=3.0, show_default=True, help="Wall clock to spend.")
+@click.option("--minutes", default=3.0, show_default=True, help="Of training alone; see above for what comes on top.")
 @click.option("--steps", default=0, help="Instead of minutes; the paper takes 18,750.")
 @click.option("--rate", default=1e-4, show_default=True, help="Adam's, constant.")
 @click.option("--size", default=256, show_default=True, help="Side of the crops, px; a multiple of 64.")
@@ -202,18 +203,18 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
     kept. The loss on these frames before and after is printed, and if it has not fallen the weights
     stay as they were.
 
+    On top of --minutes come reading the clip, five looks at the held-out frames and the export as ONNX: a
+    few minutes on a CPU. An --out of .safetensors does without the export.
+
     \b
       python -m trainer adapt clip.mp4 -o clip.onnx && magfilter clip.mp4 out.mp4 --model clip.onnx
     """
-    from magfilter.errors import ModelError
     from magfilter.models import find_model
     from trainer.adapt import adapt as run
 
-    try:
+    with _errors_in_a_line():
         changes = _changes(settings, {})
         click.echo(run(clip, out, model=find_model(model), changes=changes, **options).model)
-    except (ValueError, OSError, ModelError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -224,6 +225,7 @@ def adapt(clip: Path, out: Path, model: str, settings: tuple[str, ...], **option
 @click.option("--cutouts", type=FOLDER)
 @click.option("--clips", type=FOLDER, required=True)
 @click.option("--index", type=FILE, help="Pairs chosen by `curate`.")
+@click.option("--root", type=FOLDER, help="Where the index's clips lie now, if not where they lay.")
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with; default: random.")
 @click.option("--unsupervised", help="A flow network that saw no label, as own:FILE.")
 @click.option("--only", multiple=True, help="One of the variants; may be repeated.")
@@ -248,16 +250,14 @@ def ablate(
     from trainer.evaluation.pairs import real_pairs
     from trainer.train import Data, configure
 
-    data = Data(*(options.pop(name) for name in ("photos", "cutouts", "clips", "index")))
-    try:
+    data = Data(**{name: options.pop(name) for name in ("photos", "cutouts", "clips", "index", "root")})
+    with _errors_in_a_line():
         made = configure(config, _changes(settings, options))
         pairs = lambda: real_pairs(quick=True)  # noqa: E731
         for line in run(
             *made, data, out, unsupervised=unsupervised, pairs=pairs, start=start, only=only, device=device
         ):
             click.echo(line)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 @main.command("flow-errors")
@@ -270,11 +270,9 @@ def flow_errors(estimators: tuple[str, ...], updates: int) -> None:
     """
     from trainer.flow.errors import table
 
-    try:
+    with _errors_in_a_line():
         for line in table(list(estimators), updates=updates):
             click.echo(line)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 main.add_command(curate)

@@ -31,6 +31,7 @@ from magfilter.media.sequence import ImageSequence, parse_rate
 from magfilter.networks.build import build_network
 from trainer.checkpoint import load_checkpoint, load_into, load_weights, save_weights
 from trainer.data import augment_adapt
+from trainer.files import check_target
 from trainer.flow import load_flow
 from trainer.loop import Diverged, Plan, Team, run
 from trainer.losses import occluded, photometric
@@ -277,7 +278,8 @@ def adapt(
 
     Args:
         model: weights to begin with: .onnx, .safetensors or a run.
-        minutes, steps: how long; the paper takes 18,750 steps.
+        minutes, steps: how long to train; the paper takes 18,750 steps. Minutes are those of the steps alone: reading
+            the clip, looking at held-out frames and the export come on top.
         rate: Adam's, constant; 1e-4 is the paper's.
         size: side of the crops, px, a multiple of 64.
         flow: the estimator of the flow loss, see `trainer.flow.load_flow`; `warp` does without that loss by default.
@@ -286,10 +288,12 @@ def adapt(
         framerate: frames a second of an image sequence; None for 25.
 
     Raises:
-        ValueError: if the clip or the model cannot be used.
+        ValueError: if the clip or the model cannot be used, or `out` cannot be written, which is found out first.
     """
     from export.onnx import export_network
 
+    plans = list(_plans(minutes, steps, rate, seed))
+    check_target(out)
     pictures = read_frames(clip, start=start, duration=duration, framerate=framerate)
     weights, metadata = load_weights(model)
     network, width = metadata.get("network", ""), int(metadata.get("width", 0))
@@ -321,9 +325,10 @@ def adapt(
             else UNetObjective(settings, None, pairs, estimator)
         )
         best: _Look | None = None
-        for plan in _plans(minutes, steps, rate, seed):
+        for plan in plans:
             try:
-                run(net, averaged, objective, plan, Path(scratch), metadata, team)  # goes on where it was
+                # Each goes on where the one before it ended.
+                run(net, averaged, objective, plan, Path(scratch), metadata, team, quiet=True)
             except Diverged:
                 raise ValueError(f"{clip}: the training diverged; give a lower rate than {rate:g}.") from None
             found = load_checkpoint(Path(scratch))

@@ -147,34 +147,28 @@ def find_checkpoint(path: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_checkpoint(path: Path, expected: Mapping[str, str] | None = None) -> Checkpoint | None:
+def load_checkpoint(path: Path) -> Checkpoint | None:
     """Read a checkpoint back.
 
     Args:
         path: a run's folder, whose newest checkpoint is read, or a checkpoint's.
-        expected: metadata; "network" and "width" in it must be the checkpoint's.
 
     Returns:
         The checkpoint, or None if there is none yet.
 
     Raises:
-        CheckpointError: if it is damaged, would run code, or is of another network or width.
+        CheckpointError: if it is damaged or would run code.
     """
     while True:
         newest = find_checkpoint(path)
         if newest is None:
             return None
         try:
-            found = _read(newest)
+            return _read(newest)
         except CheckpointError:
             if newest.is_dir():
                 raise
-            continue  # the run went on and replaced it meanwhile
-        wanted = {key: value for key, value in (expected or {}).items() if key in ("network", "width")}
-        if any(found.metadata.get(key) != value for key, value in wanted.items()):
-            here, there = (f"{one.get('network')} of width {one.get('width')}" for one in (found.metadata, wanted))
-            raise CheckpointError(f"{newest} holds {here}; choose another folder (-o) to train {there}.")
-        return found
+            # the run went on and replaced it meanwhile
 
 
 def _read(path: Path) -> Checkpoint:

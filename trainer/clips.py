@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -11,49 +12,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ClipBank", "clip_files", "read_window"]
+from trainer.data.clips import READ_ERRORS, find_clips, numbered_pictures, read_picture
+
+__all__ = ["ClipBank", "clip_files", "clip_frames", "clip_seconds", "read_window"]
 
 WINDOW = 12  # frames kept around each chosen moment
 SHORT_SIDE = {1: 540, 3: 360}  # px, by channels; larger clips are reduced, their motion with them
+PICTURE_RATE = 25  # of folders of pictures, which say none
 CUT = 0.08  # mean |difference| between neighbours beyond which a shot has changed
 
 
 def clip_files(folder: Path | None) -> list[Path]:
-    """The files of a folder, in a fixed order; none for no folder."""
-    return sorted(path for path in folder.iterdir() if path.is_file()) if folder else []
+    """The clips that `curate` finds in a folder as well: videos to any depth, folders of numbered pictures.
+
+    In an order that only depends on their names; none for no folder.
+    """
+    return sorted(find_clips([folder])) if folder else []
 
 
-def read_window(path: Path, start: float, frames: int, channels: int = 1) -> Tensor | None:
-    """`frames` consecutive lumas or RGB pictures from second `start` on: (frames, channels, H, W) uint8, or
-    None if there are fewer.
+def clip_seconds(path: Path) -> float:
+    """How long a clip is, 0 where it does not say; of a folder of pictures, at PICTURE_RATE.
 
     Raises:
-        av.error.FFmpegError: if the file is not readable media.
+        FFmpegError, OSError: if it is not readable media.
     """
-    out: list[np.ndarray] = []
+    if path.is_dir():
+        return len(numbered_pictures(path)) / PICTURE_RATE
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / 1e6
+
+
+def clip_frames(path: Path, start: float) -> Iterator[av.VideoFrame]:
+    """A clip's frames from second `start` on, or from the key frame before it.
+
+    Raises:
+        FFmpegError, OSError, InputError: if it is not readable media; IndexError if it has no picture.
+    """
+    if path.is_dir():
+        for picture in numbered_pictures(path)[int(start * PICTURE_RATE) :]:
+            yield read_picture(picture)
+        return
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         if start > 0:
             container.seek(int(start * 1e6))
-        for frame in container.decode(stream):
-            height, width = frame.height, frame.width
-            factor = min(1.0, SHORT_SIDE[channels] / min(height, width))
-            size = (round(height * factor) // 2 * 2, round(width * factor) // 2 * 2)
-            form = "gray" if channels == 1 else "rgb24"
-            picture = frame.reformat(size[1], size[0], form, interpolation="AREA" if factor < 1 else "BICUBIC")
-            array = picture.to_ndarray()
-            out.append(array[None] if channels == 1 else array.transpose(2, 0, 1))
-            if len(out) == frames:
-                return torch.from_numpy(np.stack(out))
-    return None
+        yield from container.decode(stream)
+
+
+def read_window(path: Path, start: float, frames: int, channels: int = 1) -> Tensor | None:
+    """`frames` consecutive lumas or RGB pictures from second `start` on: (frames, channels, H, W) uint8, or
+    None if there are fewer, or they differ in size.
+
+    Raises:
+        as `clip_frames`.
+    """
+    out: list[np.ndarray] = []
+    for frame in islice(clip_frames(path, start), frames):
+        height, width = frame.height, frame.width
+        factor = min(1.0, SHORT_SIDE[channels] / min(height, width))
+        size = (round(height * factor) // 2 * 2, round(width * factor) // 2 * 2)
+        form = "gray" if channels == 1 else "rgb24"
+        picture = frame.reformat(size[1], size[0], form, interpolation="AREA" if factor < 1 else "BICUBIC")
+        array = picture.to_ndarray()
+        out.append(array[None] if channels == 1 else array.transpose(2, 0, 1))
+    if len(out) < frames or len({array.shape for array in out}) > 1:
+        return None
+    return torch.from_numpy(np.stack(out))
 
 
 class ClipBank:
     """Windows of real clips to draw pairs from.
 
     Args:
-        clips: files; unreadable ones and those shorter than a window are counted in `skipped`.
+        clips: files, or folders of pictures; unreadable ones and those shorter than a window are counted in `skipped`.
         windows: at most this many a clip, spread over its length.
         device: where the frames live.
         seed: of the draw.
@@ -70,18 +102,18 @@ class ClipBank:
         for path in clips:
             found = 0
             try:
-                with av.open(str(path)) as container:
-                    length = (container.duration or 0) / 1e6
+                length = clip_seconds(path)
                 for k in range(windows if length > 1 else 1):
                     window = read_window(path, length * k / windows, WINDOW, channels)
                     if window is not None and min(window.shape[2:]) >= 128:
                         self.windows.append(window.to(device))
                         found += 1
-            except (av.error.FFmpegError, IndexError):
+            except (*READ_ERRORS, IndexError):
                 pass
             self.skipped += not found
         if not self.windows:
-            raise ValueError("Expected at least one readable clip of a dozen frames; give --clips.")
+            there = f"none of the {len(clips)} there is" if clips else "there is none"
+            raise ValueError(f"Expected a readable clip of {WINDOW} frames and 128 px or more in --clips; {there}.")
 
     def _pick(self, high: int) -> int:
         return int(torch.randint(high, (1,), generator=self.g))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -15,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-__all__ = ["CheckpointError", "packed", "pickled", "sync", "unpacked", "unpickle", "write"]
+__all__ = ["CheckpointError", "check_target", "packed", "pickled", "sync", "unpacked", "unpickle", "write"]
 
 
 class CheckpointError(ValueError):
@@ -85,6 +86,23 @@ def write(path: Path, data: bytes | memoryview) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def check_target(path: Path) -> None:
+    """See that a file can be written at `path`, before time goes into what is to be written; makes its folder.
+
+    Raises:
+        CheckpointError: if it cannot.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({error.strerror or error}); give another -o.") from None
 
 
 def sync(folder: Path) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import json
 import math
 import os
 import signal
@@ -35,13 +34,23 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from magfilter.memory import keep_freed_memory
+from trainer.bounds import MOST, check
 from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.devices import find_device
+from trainer.log import Log
+from trainer.resume import Changes, changes, told
 
 __all__ = ["KEPT", "Diverged", "Objective", "Plan", "Team", "run"]
 
 TELL = 20.0  # seconds between lines of progress
 KEPT = 1 << 30  # bytes; activations of up to this size are kept from step to step: over twice as fast on a CPU
 GIVE_UP = 50  # steps in a row without a finite gradient
+BOUNDS = {
+    **dict.fromkeys(("minutes", "steps", "warm_up", "clip_norm", "seed"), (0, MOST)),
+    **dict.fromkeys(("save_every", "picture_every"), (0, math.inf)),  # infinity: never
+    "average": (0, 1),
+    "accumulate": (1, MOST),
+}
 
 
 class Diverged(RuntimeError):
@@ -68,10 +77,16 @@ class Plan:
     def __post_init__(self) -> None:
         if self.minutes <= 0 and self.steps <= 0:
             raise ValueError("Expected an end: minutes or steps above 0.")
+        check(self, BOUNDS)
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"Expected schedule cosine or constant, got {self.schedule!r}.")
-        if self.accumulate < 1 or self.rate <= 0:
-            raise ValueError(f"Expected accumulate ≥ 1 and rate > 0, got {self.accumulate} and {self.rate}.")
+        if not 0 < self.rate <= MOST:
+            raise ValueError(f"Expected rate above 0, got {self.rate}.")
+
+    def spent(self, step: int, elapsed: float) -> float:
+        """How much of it is done after so many steps and seconds: 0 at the beginning, 1 or more at the end."""
+        by_steps = step / self.steps if self.steps else 0.0
+        return max(by_steps, elapsed / 60 / self.minutes if self.minutes else 0.0)
 
 
 class Objective(Protocol):
@@ -86,6 +101,10 @@ class Objective(Protocol):
         ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
+
+    def counts(self) -> dict[str, int]:
+        """What went wrong since this process began, name → how often; told where it is not 0."""
+        ...
 
     def pictures(self, net: nn.Module) -> dict[str, Tensor]:
         """Image grids (3, H, W) in 0..1 to look at; may be empty."""
@@ -117,12 +136,7 @@ class Team:
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        try:
-            where = torch.device(device or (f"cuda:{local}" if torch.cuda.is_available() else "cpu"))
-        except RuntimeError:
-            raise ValueError(f"Expected a torch device such as cpu, cuda or cuda:1, got {device!r}.") from None
-        if where.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"Expected a device that is there, got {device!r}: torch finds no CUDA here.")
+        where = find_device(device, local)
         if where.type == "cuda":
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -219,44 +233,14 @@ def _follow(averaged: nn.Module, net: nn.Module, decay: float) -> None:
                 slow.copy_(fast)
 
 
-class _Log:
-    """Means since the last line: to stderr with an ETA, to log.jsonl, and to TensorBoard where that is installed."""
-
-    def __init__(self, out: Path) -> None:
-        self.file = out / "log.jsonl"
-        self.sums: dict[str, list[float]] = {}
-        self.board: Any = None
-        with contextlib.suppress(ImportError):
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board = SummaryWriter(str(out / "tensorboard"))
-
-    def add(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            if math.isfinite(value):  # steps left out are counted; JSON has no word for their loss
-                self.sums.setdefault(name, []).append(value)
-
-    def tell(self, step: int, elapsed: float, left: float, rate: float, skipped: int) -> None:
-        means = {name: sum(values) / len(values) for name, values in self.sums.items()}
-        self.sums.clear()
-        text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-        note = f"  skipped {skipped}" if skipped else ""
-        print(f"step {step}  {elapsed / 60:.1f} min, {left / 60:.1f} to go  {text}{note}", file=sys.stderr, flush=True)
-        with self.file.open("a") as file:
-            line = {"step": step, "minutes": elapsed / 60, "rate": rate, "skipped": skipped, **means}
-            file.write(json.dumps(line) + "\n")
-        if self.board:
-            for name, value in {"rate": rate, **means}.items():
-                self.board.add_scalar(name, value, step)
-
-    def show(self, pictures: dict[str, Tensor], step: int) -> None:
-        if self.board:
-            for name, picture in pictures.items():
-                self.board.add_image(name, picture.detach().float().cpu().clamp(0, 1), step)
-
-    def close(self) -> None:
-        if self.board:
-            self.board.close()
+def _tell_resumed(out: Path, step: int, elapsed: float, plan: Plan, unlike: Changes) -> None:
+    at = f"step {step}, {elapsed / 60:.1f} min"
+    if plan.spent(step, elapsed) >= 1:
+        print(f"nothing to do: {out} is at {at}; ask for more steps or minutes to go on", file=sys.stderr)
+        return
+    print(f"resumed at {at}", file=sys.stderr)
+    if unlike:
+        print(f"settings changed since it was begun or last resumed: {told(unlike)}", file=sys.stderr)
 
 
 def run(
@@ -267,18 +251,23 @@ def run(
     out: Path,
     metadata: dict[str, str],
     team: Team | None = None,
+    *,
+    quiet: bool = False,
 ) -> Path:
     """Train until the plan's steps or minutes are spent, or until asked to stop; returns `out`.
 
     Args:
         net: on the team's device; trained in place. averaged: a second copy, which follows it.
         objective: see there. Each member of the team must draw batches of its own.
-        out: folder for the checkpoint and `log.jsonl`; a checkpoint found there is resumed.
-        metadata: travels with the weights; "network" and "width" must be those of a checkpoint resumed.
+        out: folder for the checkpoint and `log.jsonl`; a checkpoint found there is resumed, and left as it is
+            where the plan is spent already.
+        metadata: travels with the weights: "network", "width" and "settings", see `trainer.resume` for which of
+            them must be those of a checkpoint resumed; the others may change, which is told.
+        quiet: not to say that it resumes: where that is how one training is done in parts.
 
     Raises:
-        ValueError: if the checkpoint is of another network.
-        CheckpointError: if a checkpoint cannot be written; the previous one is intact.
+        CheckpointError: if the checkpoint is of another network or sort of training, or one cannot be written; the
+            previous one is intact.
         Diverged: after many steps in a row without finite gradients; the last checkpoint is intact.
     """
     keep_freed_memory(KEPT)
@@ -288,23 +277,26 @@ def run(
     optimiser = torch.optim.Adam(_groups(net), lr=plan.rate)
     torch.manual_seed(plan.seed + team.rank)
     step, elapsed, skipped = 0, 0.0, 0
-    found = load_checkpoint(out, metadata)
+    found = load_checkpoint(out)
     if found:
+        unlike = changes(found, net, metadata, plan)
         net.load_state_dict(found.weights)
         averaged.load_state_dict(found.averaged or found.weights)
         optimiser.load_state_dict(found.state["optimiser"])
         step, elapsed, skipped = (found.state[key] for key in ("step", "elapsed", "skipped"))
+        if team.leads and not quiet:
+            _tell_resumed(out, step, elapsed, plan, unlike)
         members = found.state["members"]
-        if team.rank < len(members):  # a member that was not there draws from its own beginning
+        if team.rank < len(members) and plan.spent(step, elapsed) < 1:  # one that was not there begins its own draws
             _set_random(members[team.rank]["random"], team.device)
             objective.restore(members[team.rank]["objective"])
-        if team.leads:
-            print(f"resumed at step {step}, {elapsed / 60:.1f} min", file=sys.stderr)
     if team.size > 1:
         begins: list[Any] = [None] * team.size
         dist.all_gather_object(begins, step)
         if len(set(begins)) > 1:  # they would wait for each other for ever
             raise ValueError(f"{out}: members of the team find steps {begins} there; all must see the same folder.")
+    if found and plan.spent(step, elapsed) >= 1:
+        return out  # as it is
 
     def save() -> None:
         mine = {"random": _random(team.device), "objective": objective.state()}
@@ -330,20 +322,14 @@ def run(
 
     one = _Step(net, objective)
     whole: nn.Module = DistributedDataParallel(one) if team.size > 1 else one
-    log = _Log(out) if team.leads else None
+    log = Log(out) if team.leads else None
     begun, before = time.monotonic(), elapsed
     saved = said = begun
     shown = -math.inf
     in_a_row, rate = 0, plan.rate
-
-    def progress() -> float:
-        spent = [step / plan.steps if plan.steps else 0.0, elapsed / 60 / plan.minutes if plan.minutes else 0.0]
-        return max(spent)
-
     with _asked_to_stop() as asked:
         elapsed, stop = team.agree(elapsed, bool(asked))
-        while progress() < 1 and not stop:
-            done = progress()
+        while (done := plan.spent(step, elapsed)) < 1 and not stop:
             fall = 0.505 + 0.495 * math.cos(math.pi * done) if plan.schedule == "cosine" else 1.0
             rate = plan.rate * min(1.0, (step + 1) / max(plan.warm_up, 1)) * fall
             for group in optimiser.param_groups:
@@ -384,10 +370,11 @@ def run(
             step += 1
             now = time.monotonic()
             elapsed, stop = team.agree(before + now - begun, bool(asked))
-            ends = stop or progress() >= 1
+            done = plan.spent(step, elapsed)
+            ends = stop or done >= 1
             if log and (now - said > TELL or ends):
-                left = elapsed * (1 - progress()) / max(progress(), 1e-9)
-                log.tell(step, elapsed, left, rate, skipped)
+                left = elapsed * (1 - done) / max(done, 1e-9)
+                log.tell(step, elapsed, left, rate, {"skipped": skipped, **objective.counts()})
                 said = now
             if log and log.board and (now - shown > plan.picture_every * 60 or ends):
                 log.show(objective.pictures(net), step)

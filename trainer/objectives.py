@@ -100,6 +100,9 @@ class _Base:
         log = {"magnification": parts.magnification.item(), "colour": parts.colour.item()}
         return parts.total, log
 
+    def counts(self) -> dict[str, int]:
+        return {"unreadable pairs": getattr(self.pairs, "skipped", 0)}  # only an index's can turn out unreadable
+
     def state(self) -> dict[str, Any]:
         return {
             "calls": self.calls,

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainer.bounds import MOST, check
+
 __all__ = ["Settings"]
+
+WEIGHTS = ("scenes", "gain", "teacher", "photometric", "smoothness", "flow_loss", "colour")
+COUNTS = ("batch", "reuse", "photometric_batch", "photometric_every", "windows", "pairs", "flow_every", "updates")
+SHARES = ("camera", "scenes_share", "real_after")
+BOUNDS = {
+    **dict.fromkeys((*WEIGHTS, "left_alone", "width", "wires", "slowest", "fastest", "farthest"), (0, MOST)),
+    **dict.fromkeys((*COUNTS, "largest_alpha"), (1, MOST)),
+    **dict.fromkeys(SHARES, (0, 1)),
+}
 
 
 @dataclass(frozen=True)
@@ -63,19 +74,13 @@ class Settings:
             raise ValueError("Expected linear_first with unet; warp paints nothing.")
         if self.size < 64 or self.size % 64:
             raise ValueError(f"Expected size to be a multiple of 64, got {self.size}.")
-        for name in ("batch", "reuse", "photometric_batch", "photometric_every", "windows", "pairs", "flow_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of 1 or more, got {getattr(self, name)}.")
+        check(self, BOUNDS)
         if self.norm not in ("l1", "charbonnier"):
             raise ValueError(f"Expected norm l1 or charbonnier, got {self.norm!r}.")
-        if self.wires < 0 or not 0 < self.moving < 1:
-            raise ValueError(f"Expected wires of 0 or more and moving in 0..1, got {self.wires} and {self.moving}.")
-        if not 0 <= self.scenes_share <= 1:
-            raise ValueError(f"Expected scenes_share in 0..1, got {self.scenes_share}.")
-        if self.largest_alpha < 1:
-            raise ValueError(f"Expected largest_alpha of 1 or more, got {self.largest_alpha}.")
-        if self.farthest < 0:
-            raise ValueError(f"Expected farthest of 0 or more px, got {self.farthest}.")
+        if not 0 < self.moving < 1:
+            raise ValueError(f"Expected moving between 0 and 1, got {self.moving}.")
+        if not 0 < self.slowest <= self.fastest:
+            raise ValueError(f"Expected 0 < slowest <= fastest px, got {self.slowest} and {self.fastest}.")
         parts = (self.scenes, self.flow_loss, self.photometric if self.network == "warp" else 0.0)
         if max(parts) <= 0:
             raise ValueError("Expected at least one of the weights scenes, photometric and flow_loss above 0.")

@@ -7,16 +7,30 @@ device, so that a GPU never waits for a disk or a CPU.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["CUTOUT", "LUMA", "TILE", "load_cutouts", "load_tiles", "luma709", "picture_files", "video_stills"]
+from trainer.clips import clip_frames, clip_seconds
+from trainer.data.clips import READ_ERRORS
+
+__all__ = [
+    "CUTOUT",
+    "LUMA",
+    "TILE",
+    "load_cutouts",
+    "load_tiles",
+    "luma709",
+    "open_picture",
+    "picture_files",
+    "video_stills",
+]
 
 TILE = 512  # px, side of a photographic tile
 CUTOUT = 192  # px, side of a cut-out
@@ -34,24 +48,38 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
 
 
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """The same with 8 bits, where `convert` would clip: greys of 16 and 32 bits, and floats, which are 0..1 or more."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture).astype(np.float32)
+    highest = float(np.nanmax(values, initial=0.0))
+    least = 1.0 if picture.mode == "F" else 65535.0
+    white = 255.0 if picture.mode == "I" and highest <= 255 else max(highest, least)
+    return Image.fromarray(np.rint(np.nan_to_num(values / white).clip(0, 1) * 255).astype(np.uint8))
+
+
+def open_picture(path: Path, mode: str) -> Image.Image | None:
+    """A picture file in Pillow's `mode`, "RGB" or "RGBA"; None if it cannot be read, or is too large for Pillow."""
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(path) as picture,
+        ):
+            return _eight_bits(picture).convert(mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what damaged files raise
+        return None
+
+
 def video_stills(path: Path, count: int) -> list[Image.Image]:
     """`count` frames spread over the clip, as RGB pictures; fewer if it is short or damaged."""
     stills: list[Image.Image] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            length = (container.duration or 0) / 1e6
-            for k in range(count):
-                if length > 0:
-                    container.seek(int(length * (k + 0.5) / count * 1e6))
-                frame = next(container.decode(stream), None)
-                if frame is not None:
-                    stills.append(frame.to_image())
-                if length <= 0:
-                    break
-    except (av.error.FFmpegError, IndexError):
-        pass  # a damaged clip contributes what it gave so far
+    with contextlib.suppress(*READ_ERRORS, IndexError):  # a damaged clip contributes what it gave so far
+        length = clip_seconds(path)
+        for k in range(count if length > 0 else 1):
+            frame = next(clip_frames(path, length * (k + 0.5) / count), None)
+            if frame is not None:
+                stills.append(frame.to_image())
     return stills
 
 
@@ -80,19 +108,21 @@ def _tiles(picture: Image.Image, channels: int) -> list[np.ndarray]:
     return tiles
 
 
-def load_tiles(pictures: Iterable[Path], clips: Sequence[Path] = (), channels: int = 1, per_clip: int = 2) -> Tensor:
-    """Photographic tiles (N, channels, TILE, TILE) uint8.
+def load_tiles(
+    pictures: Iterable[Path], clips: Sequence[Path] = (), channels: int = 1, per_clip: int = 2
+) -> tuple[Tensor, int]:
+    """Photographic tiles (N, channels, TILE, TILE) uint8, and how many pictures gave none: unreadable, small or flat.
 
     Raises:
         ValueError: if nothing usable was found.
     """
     tiles: list[np.ndarray] = []
+    skipped = 0
     for path in pictures:
-        try:
-            with Image.open(path) as picture:
-                tiles += _tiles(picture.convert("RGB"), channels)
-        except OSError:
-            continue  # an unreadable picture is left out
+        picture = open_picture(path, "RGB")
+        found = _tiles(picture, channels) if picture else []
+        tiles += found
+        skipped += not found
     for path in clips:
         for still in video_stills(path, per_clip):
             tiles += _tiles(still, channels)[:2]
@@ -100,20 +130,22 @@ def load_tiles(pictures: Iterable[Path], clips: Sequence[Path] = (), channels: i
         raise ValueError(
             "Expected at least one readable picture of 200 px or more to paint scenes with; give --photos."
         )
-    return torch.from_numpy(np.stack(tiles))
+    return torch.from_numpy(np.stack(tiles)), skipped
 
 
-def load_cutouts(pictures: Iterable[Path], channels: int = 1) -> Tensor:
-    """Objects with opacity, centred: (M, channels + 1, CUTOUT, CUTOUT) uint8; M may be 0."""
+def load_cutouts(pictures: Iterable[Path], channels: int = 1) -> tuple[Tensor, int]:
+    """Objects with opacity, centred: (M, channels + 1, CUTOUT, CUTOUT) uint8, M may be 0; and how many pictures
+    gave none: unreadable, or without both opaque and transparent parts."""
     objects: list[np.ndarray] = []
+    skipped = 0
     for path in pictures:
-        try:
-            with Image.open(path) as picture:
-                rgba = picture.convert("RGBA")
-        except OSError:
+        rgba = open_picture(path, "RGBA")
+        if rgba is None:
+            skipped += 1
             continue
         box = rgba.getchannel("A").point(lambda v: 255 * (v > 127)).getbbox()
         if box is None or rgba.getchannel("A").getextrema()[0] > 200:
+            skipped += 1
             continue  # nothing opaque, or nothing transparent: not a cut-out
         rgba = rgba.crop(box)
         room = CUTOUT - 16  # a transparent margin, so that sampling beyond the edge finds nothing
@@ -131,5 +163,5 @@ def load_cutouts(pictures: Iterable[Path], channels: int = 1) -> Tensor:
         )
         objects.append(np.concatenate([colour, canvas[None, ..., 3]]))
     if not objects:
-        return torch.zeros(0, channels + 1, CUTOUT, CUTOUT, dtype=torch.uint8)
-    return torch.from_numpy(np.stack(objects))
+        return torch.zeros(0, channels + 1, CUTOUT, CUTOUT, dtype=torch.uint8), skipped
+    return torch.from_numpy(np.stack(objects)), skipped

@@ -50,6 +50,7 @@ class Data:
         index: pairs chosen by `python -m trainer curate`.
         teacher: weights of a `warp`: a smaller one imitates its choices at first, `unet` what it renders of real pairs.
         workers: processes that decode the index's pairs; 0 decodes in the training process.
+        root: folder that the index's clips lie in now; None for where the index says.
     """
 
     photos: Path | None = None
@@ -58,6 +59,7 @@ class Data:
     index: Path | None = None
     teacher: Path | None = None
     workers: int = 0
+    root: Path | None = None
 
 
 def configure(path: str | Path | None, changes: Mapping[str, Any]) -> tuple[Settings, Plan]:
@@ -112,8 +114,8 @@ def fill(kind: type[T], values: dict[str, Any]) -> tuple[T, Plan]:
 
 
 def _as(name: str, value: Any, default: Any) -> Any:
-    """`value`, possibly the text of a number or a truth value, as the type of `default`."""
-    if isinstance(value, str) and not isinstance(default, str):
+    """`value`, possibly the text of a number, a truth value or a quoted text, as the type of `default`."""
+    if isinstance(value, str) and (not isinstance(default, str) or value[:1] in ("'", '"')):
         try:
             value = tomllib.loads(f"x = {value}")["x"]
         except tomllib.TOMLDecodeError:
@@ -125,11 +127,16 @@ def _as(name: str, value: Any, default: Any) -> Any:
     return value
 
 
+def _tell_anew(team: Team) -> None:
+    if team.leads:
+        print("pairs of frames are drawn from their beginning: the run took others before", file=sys.stderr)
+
+
 class _BankPairs:
     """RGB pairs from clips kept in memory: for a first run, before anything was curated."""
 
-    def __init__(self, bank: ClipBank, batch: int, size: int) -> None:
-        self.bank, self.batch, self.size = bank, batch, size
+    def __init__(self, bank: ClipBank, batch: int, size: int, team: Team) -> None:
+        self.bank, self.batch, self.size, self.team = bank, batch, size, team
 
     def __call__(self) -> Tensor:
         return torch.stack(self.bank(self.batch, self.size), 1)
@@ -137,8 +144,11 @@ class _BankPairs:
     def state(self) -> Tensor:
         return self.bank.state()
 
-    def restore(self, state: Tensor) -> None:
-        self.bank.restore(state)
+    def restore(self, state: Any) -> None:
+        if isinstance(state, Tensor):
+            self.bank.restore(state)
+        else:
+            _tell_anew(self.team)
 
 
 class _IndexPairs:
@@ -148,7 +158,7 @@ class _IndexPairs:
         from trainer.data import PairIndex, PairLoader, augment_pair
 
         assert data.index is not None
-        index = PairIndex.load(data.index)
+        index = PairIndex.load(data.index, data.root)
         self.make = lambda start: PairLoader(
             index,
             settings.pairs,
@@ -160,25 +170,47 @@ class _IndexPairs:
             start=start,
             pin=team.device.type == "cuda",
         )
-        self.augment, self.jitter, self.device = augment_pair, settings.jitter, team.device
+        self.augment, self.jitter, self.team, self.device = augment_pair, settings.jitter, team, team.device
         self.g = torch.Generator(device=team.device).manual_seed(seed + team.rank)
         self.position = 0
-        self.batches = iter(self.make(0))
-        self.count = len(index)
+        self._read_from(0)
+        self.count, self.fingerprint = len(index), index.fingerprint
+
+    def _read_from(self, start: int) -> None:
+        self.loader = self.make(start)
+        self.batches = iter(self.loader)
+        self.warned: set[str] = set()
+
+    @property
+    def skipped(self) -> int:
+        """Pairs replaced by others since this process began, because they cannot be read."""
+        return self.loader.skipped
+
+    def _warn(self) -> None:
+        for clip, why in self.loader.failed.items():
+            if clip not in self.warned:
+                self.warned.add(clip)
+                print(f"warning: {why}; pairs of other clips take their place", file=sys.stderr, flush=True)
 
     def __call__(self) -> Tensor:
         pairs = next(self.batches).to(self.device, non_blocking=True)
+        if len(self.loader.failed) > len(self.warned):
+            self._warn()
         self.position += 1
         pairs = pairs.float() / 255 if pairs.dtype == torch.uint8 else pairs
         return self.augment(pairs, self.g) if self.jitter else pairs
 
     def state(self) -> dict[str, Any]:
-        return {"position": self.position, "g": self.g.get_state()}
+        return {"position": self.position, "g": self.g.get_state(), "index": self.fingerprint}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Any) -> None:
+        # Another index has another order, in which the position says nothing. The key is new: old runs lack it.
+        if isinstance(state, Tensor) or state.get("index", self.fingerprint) != self.fingerprint:
+            _tell_anew(self.team)
+            return
         self.position = state["position"]
         self.g.set_state(state["g"].cpu())
-        self.batches = iter(self.make(self.position))
+        self._read_from(self.position)
 
 
 def _need(value: Path | None, option: str, what: str) -> Path:
@@ -216,13 +248,16 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
     if s.paints:
         channels = 1 if warp else 3
         photos = _need(data.photos, "--photos", "Layered scenes")
-        tiles = load_tiles(picture_files(photos), films, channels).to(device)
-        cutouts = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels)
+        tiles, skipped = load_tiles(picture_files(photos), films, channels)
+        tiles = tiles.to(device)
+        cutouts, more = load_cutouts(picture_files(data.cutouts) if data.cutouts else [], channels)
         objects = torch.cat([cutouts, draw_wires(s.wires, plan.seed, channels)]).to(device)
         largest = 1.0 if warp else s.largest_alpha
         scenes = LayeredScenes(tiles, objects, s.size, seed, largest, (s.slowest, s.fastest), s.camera)
         painted = PaintedScenes(scenes, s.batch, s.reuse)
         told.append(f"{len(tiles)} tiles, {len(cutouts)} cut-outs" + (f", {s.wires} sets of wires" if s.wires else ""))
+        if skipped + more:
+            told.append(f"{skipped + more} pictures skipped")
     bank = None
     if warp and s.photometric > 0:
         _need(data.clips, "--clips", "Photometric consistency's clips")
@@ -239,7 +274,7 @@ def make_objective(settings: Settings, plan: Plan, data: Data, team: Team) -> Ob
             told.append(f"{pairs.count} curated pairs")
         else:
             _need(data.clips, "--index or --clips", "Pairs of real frames")
-            pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size)
+            pairs = _BankPairs(ClipBank(films, RGB_WINDOWS, device, seed, 3), s.pairs, s.size, team)
             told.append("pairs not curated: straight from the clips")
     if team.leads:
         print(f"{s.network}: {', '.join(told)}, on {team.size} × {device}", file=sys.stderr)

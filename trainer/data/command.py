@@ -47,13 +47,12 @@ def curate(
     CLIPS are videos, folders of videos to any depth, or folders of numbered pictures. The same command
     goes on where a stopped one was.
     """
-    import torch
-
     from trainer.data.curate import curate as run
+    from trainer.devices import find_device
     from trainer.flow import load_flow
 
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        where = find_device(device)
         summary = run(
             clips, out, strides=strides, flow=load_flow(flow, device=where, updates=updates),
             flow_name=f"{flow}, {updates} updates", every=every, most=most, root=root, device=where, batch=batch,

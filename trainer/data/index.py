@@ -20,6 +20,7 @@ what a kill left: it is dropped, and its clip is walked again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -246,10 +247,18 @@ class PairIndex:
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(clips)} clips of {path} are not in {base} (first: {missing[0]}); "
-                "give the folder they lie in as root, or curate again."
+                "give the folder they lie in now as --root, or curate again."
             )
         table = np.concatenate(columns) if columns else np.empty((0, 5), np.int64)
         return cls(path, base, header["settings"], clips, table)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same pairs in the same order, wherever index and clips lie: 16 hexadecimal digits."""
+        digest = hashlib.sha256(json.dumps(self.clips).encode())
+        for column in (self.clip, self.pts, self.frame, self.stride):
+            digest.update(column.tobytes())
+        return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.clip)

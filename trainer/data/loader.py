@@ -98,7 +98,7 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 class _Batch(NamedTuple):
     pairs: Tensor  # (B, 2, 3, S, S) uint8
-    failures: list[str]
+    failures: list[tuple[str, str]]  # clip, and why
 
 
 class _Batches(Dataset[_Batch]):
@@ -113,11 +113,11 @@ class _Batches(Dataset[_Batch]):
     def __getitem__(self, number: int) -> _Batch:
         if self.readers is None:
             self.readers = ClipReaders(self.open_clips)
-        failures: list[str] = []
+        failures: list[tuple[str, str]] = []
         pairs = [self._draw(number * self.batch + n, failures) for n in range(self.batch)]
         return _Batch(torch.stack(pairs), failures)
 
-    def _draw(self, place: int, failures: list[str]) -> Tensor:
+    def _draw(self, place: int, failures: list[tuple[str, str]]) -> Tensor:
         """The pair at `place`, or in its stead the first after it in this rank's share that can be read.
 
         Those after it keep their own places, so that what stands at a position does not depend
@@ -128,9 +128,9 @@ class _Batches(Dataset[_Batch]):
             try:
                 return self._cropped(want, place)
             except DecodeError as error:
-                failures.append(str(error))
+                failures.append((str(want.path), str(error)))
         raise DecodeError(
-            f"{self.patience} pairs in a row cannot be read, the last: {failures[-1]}; "
+            f"{self.patience} pairs in a row cannot be read, the last: {failures[-1][1]}; "
             "check that the clips are there and whole, or curate them again."
         )
 
@@ -186,7 +186,7 @@ class PairLoader:
 
     Attributes:
         position: batches given out since the beginning of the run: the next run's `start`.
-        skipped: pairs that could not be read and were replaced; last_failure: why the latest was.
+        skipped: pairs that could not be read and were replaced; failed: their clips, and why the first of each.
 
     Raises:
         ValueError: if the index holds no pairs, or an argument is out of range.
@@ -227,7 +227,7 @@ class PairLoader:
         self.order = _Order(len(index), seed, rank, world)
         self.position = start
         self.skipped = 0
-        self.last_failure = ""
+        self.failed: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Tensor]:
         """From `position` on, without end.
@@ -255,7 +255,8 @@ class PairLoader:
             for batch in source:
                 self.position += 1
                 self.skipped += len(batch.failures)
-                self.last_failure = batch.failures[-1] if batch.failures else self.last_failure
+                for clip, why in batch.failures:
+                    self.failed.setdefault(clip, why)
                 yield batch.pairs
         finally:
             batches.close()

@@ -47,11 +47,13 @@ def load_flow(name: str, device: str | torch.device = "cpu", updates: int = 5) -
         updates: RAFT's iterations: the paper takes 5 in training and 20 in evaluation.
 
     Raises:
-        ValueError: if the name is unknown or weights cannot be had or are of another network.
+        ValueError: if the name is unknown, updates are none, or weights cannot be had or are of another network.
     """
     kind, _, given = name.partition(":")
     if kind not in FLOWS:
         raise ValueError(f"Expected a flow estimator among {', '.join(FLOWS)}, or NAME:PATH, got {name!r}.")
+    if updates < 1:
+        raise ValueError(f"Expected updates of 1 or more, got {updates}.")
     path = Path(given) if given else weights_file(kind)
     if path is not None and not path.exists():
         raise ValueError(f"{path}: no such weights; give {kind}:PATH or set MAGFILTER_SHARED.")

@@ -109,6 +109,9 @@ class SupervisedFlow:
     def restore(self, state: dict[str, Any]) -> None:
         self.painted.restore(state)
 
+    def counts(self) -> dict[str, int]:
+        return {}
+
     def pictures(self, net: nn.Module) -> dict[str, Tensor]:
         return {}
 
@@ -161,6 +164,9 @@ class UnsupervisedFlow:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.draws[1](state["pairs"])
+
+    def counts(self) -> dict[str, int]:
+        return {}
 
     def pictures(self, net: nn.Module) -> dict[str, Tensor]:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.bounds import MOST, check
 from trainer.clips import ClipBank, clip_files
 from trainer.flow.objectives import SupervisedFlow, UnsupervisedFlow
 from trainer.flow.raft import Raft, build_raft, load_raft_weights
@@ -19,6 +21,12 @@ from trainer.textures import load_cutouts, load_tiles, picture_files
 from trainer.train import fill
 
 __all__ = ["FlowSettings", "configure_flow", "train_flow"]
+
+BOUNDS = {
+    **dict.fromkeys(("batch", "updates", "reuse", "windows"), (1, MOST)),
+    **dict.fromkeys(("slowest", "fastest", "shifts", "smoothness"), (0, MOST)),
+    "camera": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,9 @@ class FlowSettings:
             raise ValueError(f"Expected supervision scenes or clips, got {self.supervision!r}.")
         if self.size < 128 or self.size % 8:
             raise ValueError(f"Expected size to be a multiple of 8 from 128 px on, got {self.size}.")
+        check(self, BOUNDS)
+        if not 0 < self.slowest <= self.fastest:
+            raise ValueError(f"Expected 0 < slowest <= fastest px, got {self.slowest} and {self.fastest}.")
 
 
 def configure_flow(changes: dict[str, Any]) -> tuple[FlowSettings, Plan]:
@@ -79,10 +90,19 @@ def train_flow(
         if settings.supervision == "scenes":
             if photos is None:
                 raise ValueError("Supervision by scenes paints them with photographs: give --photos.")
-            tiles = load_tiles(picture_files(photos), films, 3).to(team.device)
-            objects = load_cutouts(picture_files(cutouts) if cutouts else [], 3).to(team.device)
+            tiles, skipped = load_tiles(picture_files(photos), films, 3)
+            objects, more = load_cutouts(picture_files(cutouts) if cutouts else [], 3)
+            if team.leads and skipped + more:
+                print(f"{skipped + more} pictures skipped", file=sys.stderr)
             speeds = (settings.slowest, settings.fastest)
-            scenes = LayeredScenes(tiles, objects, settings.size, seed, speeds=speeds, camera=settings.camera)
+            scenes = LayeredScenes(
+                tiles.to(team.device),
+                objects.to(team.device),
+                settings.size,
+                seed,
+                speeds=speeds,
+                camera=settings.camera,
+            )
             objective = SupervisedFlow(PaintedScenes(scenes, settings.batch, settings.reuse), settings.shifts)
         else:
             bank = ClipBank(films, settings.windows, team.device, seed, channels=3)
