@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class FrameExtra:
 class VideoReader:
     """Frames of the best video stream, and the packets of all others, in demux order.
 
-    Opening decodes the first frame, so everything `info` says is known to be true.
+    Opening decodes the first frame, so everything `info` says is known to be true. `close` may be called by any
+    thread; what another is reading then still comes, and after it ValueError.
 
     Args:
         path: a file, a URL, or "-" for stdin.
@@ -70,6 +72,7 @@ class VideoReader:
         pictures: cover art met so far, by stream index.
         warnings: lines for the user, added to while reading.
         expected_frames: how many frames are to be expected, or None if unknown.
+        closed: whether `close` was called.
         window: the stretch that is read; skipped: how many frames of the video lie before it, about.
 
     Raises:
@@ -101,6 +104,8 @@ class VideoReader:
                 f"framerate is for image sequences such as shot.%04d.png, and {self.name} is none; leave it out"
             )
         self._hwaccel, self._progressive = hwaccel, progressive
+        self._reading = threading.Lock()  # libav crashes if an input is closed under a thread that reads it
+        self.closed = False
         accelerator = hardware(hwaccel)
         try:
             self._open(format, start, duration, threads, accelerator)
@@ -144,7 +149,7 @@ class VideoReader:
         try:
             self._prepare(start, duration, threads, back)
         except BaseException:
-            self.close()
+            self.container.close()
             raise
 
     def _prepare(self, start: float | None, duration: float | None, threads: int, back: int | None) -> None:
@@ -263,14 +268,27 @@ class VideoReader:
 
     @property
     def first(self) -> Frame:
-        """The first frame, as long as it was not given out: a look ahead."""
-        return next(item for item in self._ahead if isinstance(item, Frame))
+        """The first frame, as long as it was not given out: a look ahead.
+
+        Raises:
+            ValueError: it was given out.
+        """
+        for item in self._ahead:
+            if isinstance(item, Frame):
+                return item
+        raise ValueError("the first frame was given out already; ask for it before reading, or keep it")
 
     def __iter__(self) -> Iterator[Frame | CopiedPacket]:
         return self
 
     def __next__(self) -> Frame | CopiedPacket:
-        item = self._ahead.popleft() if self._ahead else next(self._source)
+        try:
+            with self._reading:
+                if self.closed:
+                    raise ValueError("the reader is closed; open another one to read again")
+                item = self._ahead.popleft() if self._ahead else next(self._source)
+        finally:
+            self._shut_if_closed()
         if isinstance(item, Frame):
             self.frames += 1
         return item
@@ -282,8 +300,17 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Close the input; may be called again."""
-        self.container.close()
+        """Close the input; may be called again. A thread that is reading does it when it has read."""
+        self.closed = True
+        self._shut_if_closed()
+
+    def _shut_if_closed(self) -> None:
+        # Never waits: what reads may itself be waiting for a pipe. It looks again when it is through.
+        if self.closed and self._reading.acquire(blocking=False):
+            try:
+                self.container.close()
+            finally:
+                self._reading.release()
 
     def _items(self) -> Iterator[Frame | CopiedPacket]:
         for packet in self._packets():
