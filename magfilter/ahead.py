@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.forks import start_here
 from magfilter.media.frame import Frame
 
 __all__ = ["Ahead", "Seen", "looking_ahead"]
@@ -64,8 +65,12 @@ class Ahead:
     """
 
     def __init__(self, run: Callable[[Array, Array], Array], workers: int) -> None:
-        self._run = run
-        self._pool = ThreadPoolExecutor(workers, "network")
+        self._run, self._workers = run, workers
+        start_here(self)
+
+    def start(self) -> None:
+        """See `magfilter.forks`. What other threads were about to answer never comes, and is forgotten."""
+        self._pool = ThreadPoolExecutor(self._workers, "network")
         self._seen: dict[int, Seen] = {}
         self.first: Array | None = None
         self.last: Array | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from fractions import Fraction
 
@@ -217,3 +219,27 @@ def test_runs_side_by_side_answer_as_one_after_the_other():
         thread.join()
     for n, one in enumerate(alone):
         np.testing.assert_array_equal(found[n], one)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_goes_on_where_its_parent_was():
+    frames = film(4, lambda t: (6 * t, 2 * t))
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
+    magnifier.push(frames[0])
+    magnifier.push(frames[1])
+    magnifier.foresee(frames[2])
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # ends it if it hangs
+            os.write(write, magnifier.push(frames[2]).planes[0].tobytes())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        there = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    assert there == magnifier.push(frames[2]).planes[0].tobytes() != frames[2].planes[0].tobytes()
