@@ -99,11 +99,19 @@ class Ahead:
 
 
 def looking_ahead(frames: Iterable[Frame], look: Callable[[Frame], None], count: int) -> Iterator[Frame]:
-    """The same frames in the same order; when one is handed on, `count` have been looked at, or all there are."""
+    """The same frames in the same order; when one is handed on, `count` have been looked at, or all there are.
+
+    Raises:
+        What `frames` or `look` raise, once all that came before has been handed on.
+    """
     waiting: deque[Frame] = deque()
-    for frame in frames:
-        look(frame)
-        waiting.append(frame)
-        if len(waiting) >= count:
-            yield waiting.popleft()
+    try:
+        for frame in frames:
+            look(frame)
+            waiting.append(frame)
+            if len(waiting) >= count:
+                yield waiting.popleft()
+    except Exception:
+        yield from waiting
+        raise
     yield from waiting

@@ -12,7 +12,7 @@ import pytest
 from tiny import tiny
 from vibrations import Disc, render
 
-from magfilter.ahead import Ahead
+from magfilter.ahead import Ahead, looking_ahead
 from magfilter.backends import open_engine
 from magfilter.magnifier import Magnifier
 from magfilter.media.frame import Colour, Frame, PixelLayout
@@ -94,6 +94,26 @@ def test_a_stream_of_arrays_gives_arrays_and_asks_for_two_at_a_time():
         assert len(asked) == min(n + 2, 5)
     assert n == 4
     assert list(other.stream([])) == []
+
+
+def test_a_source_that_fails_loses_no_frame():
+    frames = film(5, lambda t: (6 * t, 0))
+
+    def camera():
+        yield from frames
+        raise OSError("unplugged")
+
+    came, waiting = [], looking_ahead(camera(), lambda _: None, 4)
+    with pytest.raises(OSError, match="unplugged"):
+        came.extend(waiting)
+    assert came == frames
+
+
+def test_every_frame_of_a_stream_comes_back_as_its_kind():
+    frames = film(6, lambda t: (6 * t, 0))
+    mixed = [frame.to_rgb() if n % 3 else frame for n, frame in enumerate(frames)]
+    shown = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu").stream(mixed)
+    assert [type(found) for found in shown] == [type(given) for given in mixed]
 
 
 def test_who_leaves_a_stream_may_go_on():

@@ -390,6 +390,16 @@ def test_every_takes_a_new_reference_by_the_clock(fake):
     assert magnifier.references == 3
 
 
+def test_every_counts_frames_without_a_time_by_fps(fake):
+    engine = fake(constant(0, 0))
+    frames = [yuv(k, "gray") for k in range(6)]
+    assert frames[0].time is None
+    magnifier = Magnifier(5, reference="every:1", fps=2, shot_cuts=False, cross_fade=0)
+    assert references(engine, magnifier, frames) == [None, 0, None, 2, None, 4]
+    with pytest.raises(OptionError, match=r"reference every:1 needs to know when a frame is, .* give fps"):
+        Magnifier(5, reference="every:1").push(rgb(0))
+
+
 def test_a_shot_cut_takes_a_new_reference_unless_told_not_to(fake):
     y, x = np.mgrid[:64, :96]
     one, two = (np.clip(127 + 120 * np.sin(wave), 0, 255).astype(np.uint8) for wave in (x / 20, y / 9 + 1))
@@ -495,7 +505,7 @@ def test_a_function_is_asked_for_the_map_of_each_new_reference(fake, reference, 
     measured_against = {"previous": [None, 0, 1, 2], "every:1": [None, 0, None, 2]}.get(reference, [None, 0, 0, 0])
     assert [None if gain is None else gain[0, 0] - 2 for gain in gains] == measured_against
     magnifier.reset()
-    magnifier.push(yuv(0, "gray"))
+    magnifier.push(yuv(0, "gray", time=0))
     assert asked[-1] == 0, "counted from the beginning again"
 
 
