@@ -15,6 +15,7 @@ from magfilter.ahead import Ahead, looking_ahead
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
+from magfilter.checks import check_factor, check_number, check_threads
 from magfilter.errors import OptionError
 from magfilter.gains import AlphaMap, Gains
 from magfilter.media.colour import from_rgb_float, luma
@@ -61,7 +62,7 @@ class Magnifier:
 
     Args:
         alpha: magnification factor, total: output displacement = alpha × input displacement. 1 returns
-            every frame untouched, 0 freezes motion, 0..1 attenuates it.
+            every frame untouched, 0 freezes motion, 0..1 attenuates it; a million is the most.
         alpha_map: a factor of 0 or more for every pixel of the reference, (H, W) of numbers, which takes
             alpha's place; or a function that returns one, called with the number of each frame that
             becomes the reference (0 is the first pushed). It says which things are magnified, not which
@@ -131,19 +132,14 @@ class Magnifier:
         max_shift: float | None = None,
         smooth: float | None = None,
     ) -> None:
-        if not (isinstance(alpha, (int, float, np.integer, np.floating)) and math.isfinite(alpha) and alpha >= 0):
-            raise OptionError(f"alpha must be a number of 0 or more, got {alpha!r}; 1 leaves motion as it is")
-        if not (math.isfinite(proxy) and proxy >= 0):
-            raise OptionError(f"proxy must be 0 (full size) or a number of megapixels, got {proxy!r}")
-        self.alpha = float(alpha)
+        self.alpha = check_factor("alpha", alpha)
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
-        if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
-            raise OptionError(f"max_shift must be more than 0 px, got {max_shift!r}")
-        if smooth is not None and not (math.isfinite(smooth) and smooth > 0):
-            raise OptionError(f"smooth must be more than 0 px, got {smooth!r}")
-        if not (math.isfinite(cross_fade) and cross_fade >= 0):
-            raise OptionError(f"cross_fade must be 0 (jump) or a number of seconds, got {cross_fade!r}")
-        self.proxy = proxy
+        self.proxy = check_number("proxy", proxy, "0 (full size) or a number of megapixels", lambda x: x >= 0)
+        for name, value in (("max_shift", max_shift), ("smooth", smooth)):
+            if value is not None:
+                check_number(name, value, "more than 0 px", lambda x: x > 0)
+        check_number("cross_fade", cross_fade, "0 (jump) or a number of seconds", lambda x: x >= 0)
+        threads = check_threads(threads)
         self.max_shift, self.smooth = max_shift, smooth
         self._smoother = None if smooth is None else Smoother(smooth)
         self.reach = parse_reach(reanchor, self.policy)

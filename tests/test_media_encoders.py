@@ -9,6 +9,7 @@ import time
 import av.logging
 import pytest
 
+from magfilter.errors import OptionError
 from magfilter.media import encoders
 from magfilter.media.encoders import EncodeOptions, plan_encoder
 from magfilter.media.frame import Colour, PixelLayout
@@ -91,3 +92,9 @@ def test_stderr_is_taken_only_from_encoders_that_write_to_it(monkeypatch):
     assert not muted
     plan("libx265")
     assert muted
+
+
+@pytest.mark.parametrize("crf", ["18", -1, float("nan")])
+def test_a_quality_that_is_no_number_is_refused(crf):
+    with pytest.raises(OptionError, match=r"crf must be a number of 0 .best. or more; got"):
+        EncodeOptions(crf=crf)

@@ -389,3 +389,18 @@ def test_the_first_frame_is_there_until_it_was_given_out(clips):
         assert reader.first is next(reader)
         with pytest.raises(ValueError, match="first frame was given out"):
             _ = reader.first
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"start": float("inf")}, "start must be 0 or more seconds; got inf"),
+        ({"start": float("nan")}, "start must be 0 or more seconds; got nan"),
+        ({"duration": float("inf")}, "duration must be more than 0 seconds; got inf"),
+        ({"duration": float("nan")}, "duration must be more than 0 seconds; got nan"),
+        ({"duration": "3"}, "duration must be more than 0 seconds; got '3'"),
+    ],
+)
+def test_stretches_that_are_none(clips, options, text):
+    with pytest.raises(OptionError, match=text):
+        VideoReader(clips("a.mp4"), **options)

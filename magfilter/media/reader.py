@@ -15,6 +15,7 @@ import av
 import av.error
 from av.video.reformatter import VideoReformatter
 
+from ..checks import check_number
 from ..errors import InputError, OptionError
 from . import probe, source
 from .convert import Cousin, cousin, read_planes
@@ -78,7 +79,7 @@ class VideoReader:
     Raises:
         InputError: missing, not media, no video, interlaced, or no frame can be decoded.
         BackendError: there is no such GPU.
-        OptionError: `start` or `duration` is negative, `format` unknown, or `framerate` given for a video.
+        OptionError: `start` or `duration` is out of range, `format` unknown, or `framerate` given for a video.
     """
 
     def __init__(
@@ -93,10 +94,10 @@ class VideoReader:
         framerate: Fraction | float | str | None = None,
         progressive: bool = False,
     ) -> None:
-        if start is not None and start < 0:
-            raise OptionError(f"start must be 0 or more seconds, got {start:g}")
-        if duration is not None and duration <= 0:
-            raise OptionError(f"duration must be more than 0 seconds, got {duration:g}")
+        if start is not None:
+            start = check_number("start", start, "0 or more seconds", lambda x: x >= 0)
+        if duration is not None:
+            duration = check_number("duration", duration, "more than 0 seconds", lambda x: x > 0)
         self.name = os.fspath(path)
         self._sequence = ImageSequence.find(self.name, None if framerate is None else parse_rate(framerate))
         if framerate is not None and self._sequence is None:
