@@ -21,6 +21,7 @@ from magfilter.errors import (
     ModelError,
     OptionError,
     OutputError,
+    Stopped,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ __all__ = [
     "OutputError",
     "Progress",
     "Report",
+    "Stopped",
     "Suggestion",
     "VideoReader",
     "VideoWriter",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.forks import start_here
 from magfilter.media.frame import Frame
 
 __all__ = ["Ahead", "Seen", "looking_ahead"]
@@ -64,8 +65,12 @@ class Ahead:
     """
 
     def __init__(self, run: Callable[[Array, Array], Array], workers: int) -> None:
-        self._run = run
-        self._pool = ThreadPoolExecutor(workers, "network")
+        self._run, self._workers = run, workers
+        start_here(self)
+
+    def start(self) -> None:
+        """See `magfilter.forks`. What other threads were about to answer never comes, and is forgotten."""
+        self._pool = ThreadPoolExecutor(self._workers, "network")
         self._seen: dict[int, Seen] = {}
         self.first: Array | None = None
         self.last: Array | None = None
@@ -94,11 +99,19 @@ class Ahead:
 
 
 def looking_ahead(frames: Iterable[Frame], look: Callable[[Frame], None], count: int) -> Iterator[Frame]:
-    """The same frames in the same order; when one is handed on, `count` have been looked at, or all there are."""
+    """The same frames in the same order; when one is handed on, `count` have been looked at, or all there are.
+
+    Raises:
+        What `frames` or `look` raise, once all that came before has been handed on.
+    """
     waiting: deque[Frame] = deque()
-    for frame in frames:
-        look(frame)
-        waiting.append(frame)
-        if len(waiting) >= count:
-            yield waiting.popleft()
+    try:
+        for frame in frames:
+            look(frame)
+            waiting.append(frame)
+            if len(waiting) >= count:
+                yield waiting.popleft()
+    except Exception:
+        yield from waiting
+        raise
     yield from waiting

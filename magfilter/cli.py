@@ -29,7 +29,7 @@ from magfilter.arguments import (
     targeting_options,
 )
 from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
-from magfilter.errors import CorruptInput, OptionError
+from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE
 from magfilter.media import EncodeOptions
@@ -38,7 +38,6 @@ from magfilter.media.source import is_pipe
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job, Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import Stopped
 from magfilter.suggest import suggest_alpha
 
 __all__ = ["main"]

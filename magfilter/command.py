@@ -15,13 +15,13 @@ from typing import NoReturn
 import click
 
 from magfilter.adaptation import Interrupted
-from magfilter.errors import MagfilterError
+from magfilter.errors import MagfilterError, Stopped
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
 from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import THREAD_PREFIX, Stopped
+from magfilter.stages import THREAD_PREFIX
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -65,7 +65,7 @@ def told_in_a_line(verbose: bool) -> Iterator[None]:
     """What nobody foresaw becomes a MagfilterError of one line; `verbose` shows where it came from."""
     try:
         yield
-    except (MagfilterError, MemoryError, BrokenPipeError, Stopped):
+    except (MagfilterError, MemoryError, BrokenPipeError):
         raise
     except Exception as error:
         if verbose:

@@ -15,6 +15,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "OutputError",
+    "Stopped",
 ]
 
 
@@ -50,3 +51,12 @@ class CorruptInput(MagfilterError):
     """More of the input failed to decode than is tolerated (EX_UNAVAILABLE)."""
 
     exit_code = 69
+
+
+class Stopped(MagfilterError):
+    """A stop was asked for before there was anything to give back."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "stopped before there was anything to give back; let it run longer") -> None:
+        super().__init__(message)

@@ -38,7 +38,7 @@ class Gains:
         self.ones = False
         """Whether it is known beforehand that nothing is magnified."""
         if given is not None and not callable(given):
-            factors = as_factors(np.asarray(given), "alpha_map")
+            factors = as_factors(_array(given), "alpha_map")
             factors.flags.writeable = False
             self._given, self.ones = factors, bool((factors == 1).all())
 
@@ -65,16 +65,23 @@ class Gains:
         """
         if self._given is None:
             return
-        given = self._given(number) if callable(self._given) else self._given
+        given = _array(self._given(number)) if callable(self._given) else self._given
         # An array that may have been written to since may be another map.
         if given is not self._from or given.flags.writeable:
-            factors = as_factors(np.asarray(given), "alpha_map")
+            factors = as_factors(given, "alpha_map")
             _fits(factors, height, width)
             self._from, self.now = given, reduce_factors(factors, stride)
 
     def drop(self) -> None:
         """Forget the map in force."""
         self._from = self.now = None
+
+
+def _array(given: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise OptionError("alpha_map has rows of different lengths; an alpha map is (H, W) real numbers") from None
 
 
 def _fits(factors: Array, height: int, width: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -15,6 +16,7 @@ from magfilter.align import Aligned
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
+from magfilter.checks import check_factor, check_number, check_threads
 from magfilter.errors import OptionError
 from magfilter.gains import AlphaMap, Gains
 from magfilter.media.colour import from_rgb_float, luma
@@ -61,7 +63,7 @@ class Magnifier:
 
     Args:
         alpha: magnification factor, total: output displacement = alpha × input displacement. 1 returns
-            every frame untouched, 0 freezes motion, 0..1 attenuates it.
+            every frame untouched, 0 freezes motion, 0..1 attenuates it; a million is the most.
         alpha_map: a factor of 0 or more for every pixel of the reference, (H, W) of numbers, which takes
             alpha's place; or a function that returns one, called with the number of each frame that
             becomes the reference (0 is the first pushed). It says which things are magnified, not which
@@ -89,7 +91,8 @@ class Magnifier:
         band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
             it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
         notch: one such band, or several, whose motion is not magnified.
-        fps: frames a second, for band and notch; may also be given to `part.tune` before the first frame.
+        fps: frames a second, for band and notch; may also be given to `part.tune` before the first frame. For
+            every:SECONDS and alpha_keys too, where the frames have no time.
         detrend: the camera's motion is not magnified: the affine motion that most of the picture's rim follows.
         max_shift: px by which magnification shows a thing away from where it is in the frame, at most. Up to
             half of it nothing changes; beyond, the shift bends towards it.
@@ -133,19 +136,14 @@ class Magnifier:
         smooth: float | None = None,
         align: bool | None = None,
     ) -> None:
-        if not (isinstance(alpha, (int, float, np.integer, np.floating)) and math.isfinite(alpha) and alpha >= 0):
-            raise OptionError(f"alpha must be a number of 0 or more, got {alpha!r}; 1 leaves motion as it is")
-        if not (math.isfinite(proxy) and proxy >= 0):
-            raise OptionError(f"proxy must be 0 (full size) or a number of megapixels, got {proxy!r}")
-        self.alpha = float(alpha)
+        self.alpha = check_factor("alpha", alpha)
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
-        if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
-            raise OptionError(f"max_shift must be more than 0 px, got {max_shift!r}")
-        if smooth is not None and not (math.isfinite(smooth) and smooth > 0):
-            raise OptionError(f"smooth must be more than 0 px, got {smooth!r}")
-        if not (math.isfinite(cross_fade) and cross_fade >= 0):
-            raise OptionError(f"cross_fade must be 0 (jump) or a number of seconds, got {cross_fade!r}")
-        self.proxy = proxy
+        self.proxy = check_number("proxy", proxy, "0 (full size) or a number of megapixels", lambda x: x >= 0)
+        for name, value in (("max_shift", max_shift), ("smooth", smooth)):
+            if value is not None:
+                check_number(name, value, "more than 0 px", lambda x: x > 0)
+        check_number("cross_fade", cross_fade, "0 (jump) or a number of seconds", lambda x: x >= 0)
+        threads = check_threads(threads)
         self.max_shift, self.smooth = max_shift, smooth
         self._smoother = None if smooth is None else Smoother(smooth)
         self.reach = parse_reach(reanchor, self.policy)
@@ -255,7 +253,7 @@ class Magnifier:
         Raises:
             ValueError: if the array's shape or dtype, or the size within a stream, does not fit.
             OptionError: if the alpha map is of another size, or the one a function returned is none; or
-                there is a band and no fps.
+                there is a band and no fps; or every:SECONDS or alpha_keys, no fps and a frame without a time.
         """
         if not isinstance(frame, Frame):
             return self.render(self.measure(Frame.from_rgb(frame))).to_rgb()
@@ -273,23 +271,24 @@ class Magnifier:
                 written to before its own has come.
 
         Yields:
-            One for each, in order; `flow` is then that frame's.
+            One for each, in order and of its kind; `flow` is then that frame's.
 
         Raises:
-            ValueError, OptionError: as `push`.
+            ValueError, OptionError: as `push`; and what `frames` raises, once all that came before has been yielded.
         """
-        arrays = False
+        arrays: deque[bool] = deque()  # of what was asked for and not yet given back
 
         def as_frames() -> Iterator[Frame]:
-            nonlocal arrays
             for item in frames:
-                arrays = not isinstance(item, Frame)
-                yield Frame.from_rgb(item) if arrays else item
+                array = not isinstance(item, Frame)
+                frame = Frame.from_rgb(item) if array else item
+                arrays.append(array)
+                yield frame
 
         try:
             for frame in looking_ahead(as_frames(), self.foresee, self.engine.at_once):
                 shown = self.push(frame)
-                yield shown.to_rgb() if arrays else shown
+                yield shown.to_rgb() if arrays.popleft() else shown
         finally:
             if self._ahead:  # whoever stops here does not want the others
                 self._ahead.drop()
@@ -385,7 +384,9 @@ class Magnifier:
         alpha = self._alpha(frame, time)
         reference, gain, idle = self._reference, self._gains.now, self._gains.idle
         paints = self.engine.model.descriptor.output == "frame"
-        due = self.policy.due(frame.time, self._since)
+        if self.policy.kind == "every":
+            self._require_time(frame, f"reference {self.policy} needs")
+        due = self.policy.due(time, self._since)
         if reference is None or cut or (due and (paints or not self._carry.seconds)):
             self._take(seen, frame, number)
             self._carry.drop()
@@ -434,9 +435,12 @@ class Magnifier:
             self._begun = time
         if self.ramp is None:
             return self.alpha
-        if frame.time is None and self.fps is None:
-            raise OptionError("alpha_keys need to know when a frame is, and arrays do not say; give fps")
+        self._require_time(frame, "alpha_keys need")
         return self.ramp.at(time - self._begun)
+
+    def _require_time(self, frame: Frame, who: str) -> None:
+        if frame.time is None and self.part.rate is None:
+            raise OptionError(f"{who} to know when a frame is, and arrays do not say; give fps")
 
     def _painted(self, reference: Array, seen: Array, frame: Frame, alpha: float) -> Frame:
         """The frame as a network that paints magnifies it."""
@@ -460,7 +464,7 @@ class Magnifier:
         """Make frame `number` the reference, and its alpha map the one in force."""
         self._gains.take(number, frame.height, frame.width, self._stride(frame))
         self.part.restart(at_rest=True)
-        self._reference, self._since = seen, frame.time
+        self._reference, self._since = seen, self._time(frame, number)
         self.references += 1
 
     def _side(self, frame: Frame) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.checks import MOST_ALPHA
 from magfilter.errors import InputError, OptionError
 from magfilter.media import Frame
 from magfilter.media.colour import is_full_range, luma
@@ -94,8 +95,10 @@ class Region:
                 f"roi {x},{y},{width},{height} is no part of a picture: "
                 "x and y are 0 or more, width and height 1 or more"
             )
-        if alpha is not None and not (math.isfinite(alpha) and alpha >= 0):
-            raise OptionError(f"roi {x},{y},{width},{height} has alpha {alpha:g}; give a number of 0 or more")
+        if alpha is not None and not 0 <= alpha <= MOST_ALPHA:
+            raise OptionError(
+                f"roi {x},{y},{width},{height} has alpha {alpha:g}; give a number of 0 or more, at most {MOST_ALPHA}"
+            )
         return Region(x, y, width, height, None if alpha is None else float(alpha))
 
     def __str__(self) -> str:
@@ -153,12 +156,16 @@ def as_factors(array: NDArray[Any], name: str) -> Array:
     """An array (H, W) of magnification factors as float32.
 
     Raises:
-        OptionError: naming `name`, for another shape or type, and for NaN, infinite or negative factors.
+        OptionError: naming `name`, for another shape or type, and for NaN, infinite, negative or huge factors.
     """
     _check_picture(array, name, "an alpha map")
     with np.errstate(over="ignore"):
         factors = array.astype(np.float32)
-    for bad, what in ((~np.isfinite(factors), "no finite number"), (factors < 0, "negative")):
+    for bad, what in (
+        (~np.isfinite(factors), "no finite number"),
+        (factors < 0, "negative"),
+        (factors > MOST_ALPHA, f"more than {MOST_ALPHA}"),
+    ):
         if bad.any():
             row, col = (int(at[0]) for at in np.nonzero(bad))
             raise OptionError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from magfilter.backends import BACKENDS
+from magfilter.checks import check_factor, check_number, check_threads
 from magfilter.compare import COMPARISONS
 from magfilter.errors import OptionError
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
@@ -31,7 +31,6 @@ __all__ = ["MagnifyOptions"]
 
 STREAM_TYPES = frozenset({"audio", "subtitle", "data", "attachment"})
 HUGE = 1000.0  # alpha from which a warning is due
-MOST_THREADS = 512  # more is a slip of the finger that engines and encoders answer with a crash
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,14 @@ class MagnifyOptions:
     """What to do with a video. Validated on construction.
 
     Attributes:
-        alpha: magnification factor, 0 or more; 1 changes nothing.
+        alpha: magnification factor, 0 to a million; 1 changes nothing.
         alpha_end: factor at the last frame, where alpha is the first's, with a straight line between.
         alpha_keys: keyframes in alpha's place, each (seconds from the first frame, alpha) or "seconds=alpha".
         model, backend, device, reference, shot_cuts, proxy, reanchor, cross_fade: see `magfilter.Magnifier`.
         mask: file that says what to magnify, the rest keeping alpha 1: a picture (whatever is not black),
             a .npy array (H, W) (whatever is not zero), or a video of masks, one for each frame.
         roi: rectangles to magnify, each "x,y,width,height" or "x,y,width,height:alpha", 4 or 5 numbers,
-            or a `magfilter.masks.Region`; also a single one as text. They become a tuple of Regions.
+            or a `magfilter.masks.Region`; also a single one. They become a tuple of Regions.
         alpha_map: .npy file of an array (H, W), the factor of every pixel; mask and roi are painted over it.
         segment: clicks on the object in the reference, each "x,y" or two numbers; Segment Anything makes the
             mask of it. Needs that package, and `segment_weights`, the file of its weights.
@@ -87,7 +86,7 @@ class MagnifyOptions:
     cross_fade: float = CROSS_FADE
     proxy: float = DEFAULT_PROXY
     mask: str | os.PathLike[str] | None = None
-    roi: Sequence[Region | str | Sequence[float]] | str = ()
+    roi: Sequence[Region | str | Sequence[float]] | Sequence[float] | Region | str = ()
     alpha_map: str | os.PathLike[str] | None = None
     mask_grow: float = 0.0
     mask_feather: float = 0.0
@@ -115,8 +114,9 @@ class MagnifyOptions:
     exclude: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self._number("alpha", "a number of 0 or more; 1 leaves motion as it is", lambda x: x >= 0)
-        self._number("alpha_end", "a number of 0 or more; 1 leaves motion as it is", lambda x: x >= 0, optional=True)
+        object.__setattr__(self, "alpha", check_factor("alpha", self.alpha))
+        if self.alpha_end is not None:
+            object.__setattr__(self, "alpha_end", check_factor("alpha_end", self.alpha_end))
         if self.alpha_end is not None and self.alpha_keys:
             raise OptionError(
                 "alpha_end and keyframes say the same thing twice; give one of --alpha-end and --alpha-key"
@@ -132,14 +132,11 @@ class MagnifyOptions:
         if self.framerate is not None:
             object.__setattr__(self, "framerate", parse_rate(self.framerate))
         self._number("max_error_rate", "a share between 0 and 1", lambda x: 0 <= x <= 1)
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or not 0 <= self.threads <= MOST_THREADS:
-            raise OptionError(f"threads must be 0 (all cores) to {MOST_THREADS}, got {self.threads!r}")
+        object.__setattr__(self, "threads", check_threads(self.threads))
         if self.backend not in BACKENDS:
             raise OptionError(f"unknown backend {self.backend!r}; choose one of: {', '.join(BACKENDS)}")
         if self.hwaccel not in HWACCELS:
             raise OptionError(f"hwaccel must be one of {', '.join(HWACCELS)}; got {self.hwaccel!r}")
-        if not isinstance(self.reference, str):
-            raise OptionError(f"reference must be text such as 'first' or 'every:2', got {self.reference!r}")
         parse_reach(self.reanchor, ReferencePolicy.parse(self.reference))
         if self.compare is not None and self.compare not in COMPARISONS:
             raise OptionError(f"compare must be one of {', '.join(COMPARISONS)}; got {self.compare!r}")
@@ -182,8 +179,8 @@ class MagnifyOptions:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """`roi`, read."""
-        return tuple(Region.parse(item) for item in self.roi)
+        """`roi`, as it was read."""
+        return cast("tuple[Region, ...]", self.roi)
 
     @property
     def clicks(self) -> tuple[tuple[int, int], ...]:
@@ -239,7 +236,7 @@ class MagnifyOptions:
             raise OptionError(
                 f"alpha_map must be a .npy file, got {os.fspath(self.alpha_map)}; write it with numpy.save"
             )
-        roi = [self.roi] if isinstance(self.roi, (str, Region)) else self.roi
+        roi = [self.roi] if isinstance(self.roi, (str, Region)) or _numbers(self.roi) else self.roi
         if not isinstance(roi, Sequence):
             raise OptionError(f"roi must be a list of regions such as '10,20,300,200:5', got {roi!r}")
         object.__setattr__(self, "roi", tuple(Region.parse(item) for item in roi))
@@ -260,14 +257,14 @@ class MagnifyOptions:
             )
 
     def _number(self, name: str, expected: str, fits: Callable[[Any], bool], optional: bool = False) -> None:
-        """Refuse the attribute unless it is a finite number that fits; numpy's become Python's."""
+        """Refuse the attribute unless it is a finite number that fits."""
         value = getattr(self, name)
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not fits(value):
-            shown = f"{value:g}" if isinstance(value, float) else repr(value)
-            raise OptionError(f"{name} must be {expected}; got {shown}")
-        object.__setattr__(self, name, float(value))
+        if value is not None or not optional:
+            object.__setattr__(self, name, check_number(name, value, expected, fits))
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) > 0 and all(isinstance(item, Real) for item in value)
 
 
 def _click(value: Any) -> tuple[int, int]:

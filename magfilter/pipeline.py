@@ -20,14 +20,15 @@ from types import TracebackType
 from typing import Any
 
 from magfilter._version import __version__
-from magfilter.errors import CorruptInput, OptionError
+from magfilter.checks import MOST_THREADS
+from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.magnifier import Magnifier
 from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
 from magfilter.media.encoders import check_names
 from magfilter.media.source import is_live, is_pipe
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
-from magfilter.stages import LARGE, POLL, Lane, Stopped, patiently, start_stage
+from magfilter.stages import LARGE, POLL, Lane, patiently, start_stage
 from magfilter.targets import Targets
 from magfilter.view import View
 
@@ -123,7 +124,7 @@ def thread_budget(threads: int) -> tuple[int, int, int, int]:
     """
     # What a scheduler or container gave us, rather than what the machine has.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = threads or allowed or 1
+    cores = min(threads or allowed or 1, MOST_THREADS)
     return min(cores, 4), cores, cores, min(cores, MOST_AT_ONCE)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.checks import MOST_ALPHA
 from magfilter.errors import OptionError
 
 __all__ = ["Ramp"]
@@ -42,8 +43,11 @@ class Ramp:
                 time, alpha = (float(x) for x in (item.split("=") if isinstance(item, str) else item))
             except (TypeError, ValueError):
                 raise OptionError(f"keyframe {item!r} is not TIME=ALPHA, such as 2.5=20") from None
-            if not (math.isfinite(time) and time >= 0 and math.isfinite(alpha) and alpha >= 0):
-                raise OptionError(f"keyframe {time:g}={alpha:g} is out of range; seconds and alpha are 0 or more")
+            if not (math.isfinite(time) and time >= 0 and 0 <= alpha <= MOST_ALPHA):
+                raise OptionError(
+                    f"keyframe {time:g}={alpha:g} is out of range; seconds and alpha are 0 or more, "
+                    f"and alpha at most {MOST_ALPHA}"
+                )
             keys.append((time, alpha))
         if not keys:
             raise OptionError("a ramp needs at least one keyframe TIME=ALPHA")

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.checks import check_number
 from magfilter.errors import OptionError
 
 __all__ = ["CutDetector", "ReferencePolicy", "parse_reach"]
 
 Array = NDArray[np.float32]
+
+KINDS = ("first", "previous", "every", "mean", "frame")
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,32 @@ class ReferencePolicy:
             `seconds`; `frame`: frame number `number`, for all frames, cuts or not.
         seconds: for `every` and `mean`, above 0.
         number: for `frame`, counted from 0.
+
+    Raises:
+        OptionError: there is no such kind, or seconds or number are not what it takes.
     """
 
     kind: Literal["first", "previous", "every", "mean", "frame"] = "first"
     seconds: float = 0.0
     number: int = 0
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise OptionError(f"unknown kind of reference {self.kind!r}; choose one of: {', '.join(KINDS)}")
+        if self.kind in ("every", "mean"):
+            check_number(f"seconds of reference {self.kind}", self.seconds, "more than 0", lambda x: x > 0)
+        if self.kind == "frame":
+            check_number("number of reference frame", self.number, "a whole number of 0 or more", _is_index)
+
     @staticmethod
-    def parse(text: str) -> ReferencePolicy:
+    def parse(text: Any) -> ReferencePolicy:
         """Read `first`, `previous`, `every:SECONDS`, `mean:SECONDS` or `frame:N`.
 
         Raises:
             OptionError: if it is none of them.
         """
+        if not isinstance(text, str):
+            raise OptionError(f"reference must be text such as 'first' or 'every:2', got {text!r}")
         kind, _, value = text.strip().partition(":")
         try:
             if text.strip() == "first":
@@ -70,6 +87,10 @@ class ReferencePolicy:
         if self.kind != "every" or time is None or since is None:
             return False
         return time - since >= self.seconds - 1e-6
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 0
 
 
 def parse_reach(value: float | str | None, policy: ReferencePolicy) -> float | None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from magfilter.errors import Stopped
 from magfilter.media import CopiedPacket
 
 __all__ = ["LARGE", "THREAD_PREFIX", "Lane", "Stopped", "patiently", "start_stage"]
@@ -18,10 +19,6 @@ FRAMES_AHEAD = 2  # frames that may wait between two stages; one where frames ar
 LARGE = 16e6  # bytes
 PACKETS_AHEAD = 512  # copied packets are small and must not hold up the frames
 POLL = 0.1  # seconds between looks at the stop and failure flags
-
-
-class Stopped(Exception):
-    """A stop was asked for before there was anything to write."""
 
 
 class Lane:

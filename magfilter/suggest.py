@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.ahead import looking_ahead
-from magfilter.errors import OptionError
+from magfilter.errors import OptionError, Stopped
 from magfilter.magnifier import Measured
 from magfilter.media import Frame
 from magfilter.media.colour import luma
@@ -28,7 +28,6 @@ from magfilter.media.source import is_live
 from magfilter.options import MagnifyOptions
 from magfilter.overlay import ArrowGrid, beside, most_noise
 from magfilter.pipeline import Job, Progress
-from magfilter.stages import Stopped
 
 __all__ = ["SIZE", "Suggestion", "alpha_for", "suggest_alpha"]
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.checks import check_number
 from magfilter.errors import OptionError
 from magfilter.ground import global_motion
 
@@ -187,8 +188,7 @@ class MotionPart:
 
     def tune(self, rate: float) -> None:
         """Make the filters for so many frames a second; they begin anew."""
-        if not (math.isfinite(rate) and rate > 0):
-            raise OptionError(f"fps must be more than 0 frames a second, got {rate:g}")
+        rate = check_number("fps", rate, "more than 0 frames a second", lambda x: x > 0)
         parts = [design("band", self.band, rate)] if self.band else []
         parts += [design("notch", band, rate) for band in self.notch]
         self.rate = rate

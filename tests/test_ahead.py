@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from fractions import Fraction
 
@@ -10,7 +12,7 @@ import pytest
 from tiny import tiny
 from vibrations import Disc, render
 
-from magfilter.ahead import Ahead
+from magfilter.ahead import Ahead, looking_ahead
 from magfilter.backends import open_engine
 from magfilter.magnifier import Magnifier
 from magfilter.media.frame import Colour, Frame, PixelLayout
@@ -92,6 +94,26 @@ def test_a_stream_of_arrays_gives_arrays_and_asks_for_two_at_a_time():
         assert len(asked) == min(n + 2, 5)
     assert n == 4
     assert list(other.stream([])) == []
+
+
+def test_a_source_that_fails_loses_no_frame():
+    frames = film(5, lambda t: (6 * t, 0))
+
+    def camera():
+        yield from frames
+        raise OSError("unplugged")
+
+    came, waiting = [], looking_ahead(camera(), lambda _: None, 4)
+    with pytest.raises(OSError, match="unplugged"):
+        came.extend(waiting)
+    assert came == frames
+
+
+def test_every_frame_of_a_stream_comes_back_as_its_kind():
+    frames = film(6, lambda t: (6 * t, 0))
+    mixed = [frame.to_rgb() if n % 3 else frame for n, frame in enumerate(frames)]
+    shown = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu").stream(mixed)
+    assert [type(found) for found in shown] == [type(given) for given in mixed]
 
 
 def test_who_leaves_a_stream_may_go_on():
@@ -217,3 +239,27 @@ def test_runs_side_by_side_answer_as_one_after_the_other():
         thread.join()
     for n, one in enumerate(alone):
         np.testing.assert_array_equal(found[n], one)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_goes_on_where_its_parent_was():
+    frames = film(4, lambda t: (6 * t, 2 * t))
+    magnifier = Magnifier(8, threads=2, at_once=2, backend="onnxruntime-cpu")
+    magnifier.push(frames[0])
+    magnifier.push(frames[1])
+    magnifier.foresee(frames[2])
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # ends it if it hangs
+            os.write(write, magnifier.push(frames[2]).planes[0].tobytes())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        there = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    assert there == magnifier.push(frames[2]).planes[0].tobytes() != frames[2].planes[0].tobytes()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ PUBLIC = {
     "OutputError",
     "Progress",
     "Report",
+    "Stopped",
     "Suggestion",
     "VideoReader",
     "VideoWriter",
@@ -57,11 +60,25 @@ def test_errors_share_a_base_and_have_exit_codes():
         "BackendError": 1,
         "OptionError": 2,
         "CorruptInput": 69,
+        "Stopped": 130,
     }
     for name, code in codes.items():
         error = getattr(magfilter, name)
         assert issubclass(error, magfilter.MagfilterError)
         assert error.exit_code == code
+
+
+def test_the_package_carries_its_types():
+    root = Path(__file__).parent.parent
+    assert (Path(magfilter.__file__).parent / "py.typed").is_file()
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    assert "Typing :: Typed" in project["project"]["classifiers"]
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["magfilter"]}, "with all its files"
+
+
+@pytest.mark.parametrize("what", [magfilter.find_vibrations, magfilter.MeasureOptions, magfilter.MagnifyOptions])
+def test_a_model_may_be_a_path(what):
+    assert str(inspect.signature(what).parameters["model"].annotation) == "str | os.PathLike[str]"
 
 
 @pytest.mark.parametrize("module", ["magfilter", "magfilter.cli"])

@@ -11,13 +11,12 @@ import pytest
 from tiny import tiny
 from vibrations import RATE, SIZE, Disc, Way, encode, render, write
 
-from magfilter import OptionError
+from magfilter import OptionError, Stopped
 from magfilter.find import Found, Vibration, command, find_vibrations, vibrations
 from magfilter.find.cells import FEWEST, gathered, shapes
 from magfilter.find.picture import at_its_most, draw_vibrations
 from magfilter.masks import Region
 from magfilter.overlay import ArrowGrid
-from magfilter.stages import Stopped
 
 FRAMES, SWING = 90, 0.3  # px
 CLEAR = np.float32(10)  # a picture full of contours
@@ -130,6 +129,8 @@ def test_true_rate_part_and_stop(two):
     stop.clear()
     with pytest.raises(Stopped):
         find_vibrations(two, progress=after(3), stop=stop)
+    with pytest.raises(Stopped, match="stopped before there was anything"):  # it is set from the beginning
+        find_vibrations(two, stop=stop)
 
 
 def test_the_first_frames_of_a_long_clip_count(two, monkeypatch):

@@ -68,6 +68,21 @@ def test_an_array_that_was_written_to_is_another_map():
     assert (gains.now == 4).all()
 
 
+def test_a_function_may_return_lists():
+    gains = Gains(lambda number: [[2 + number] * 4] * 4)
+    for number in range(2):
+        gains.take(number, 4, 4, 2)
+        assert (gains.now == 2 + number).all()
+
+
+@pytest.mark.parametrize("returned", [None, "10", [[1, 2], [3]], np.ones(3)], ids=str)
+def test_what_a_function_returns_may_be_no_map(returned):
+    gains = Gains(lambda _: returned)
+    for _ in range(2):
+        with pytest.raises(OptionError, match=r"alpha_map h.*; an alpha map is"):
+            gains.take(0, 4, 4, 2)
+
+
 def test_another_size_is_refused():
     with pytest.raises(OptionError, match="alpha_map is 12x8 and the frame 10x8; give one factor for every pixel"):
         Gains(np.ones(SIZE)).check(8, 10)

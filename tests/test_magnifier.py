@@ -390,6 +390,16 @@ def test_every_takes_a_new_reference_by_the_clock(fake):
     assert magnifier.references == 3
 
 
+def test_every_counts_frames_without_a_time_by_fps(fake):
+    engine = fake(constant(0, 0))
+    frames = [yuv(k, "gray") for k in range(6)]
+    assert frames[0].time is None
+    magnifier = Magnifier(5, reference="every:1", fps=2, shot_cuts=False, cross_fade=0)
+    assert references(engine, magnifier, frames) == [None, 0, None, 2, None, 4]
+    with pytest.raises(OptionError, match=r"reference every:1 needs to know when a frame is, .* give fps"):
+        Magnifier(5, reference="every:1").push(rgb(0))
+
+
 def test_a_shot_cut_takes_a_new_reference_unless_told_not_to(fake):
     y, x = np.mgrid[:64, :96]
     one, two = (np.clip(127 + 120 * np.sin(wave), 0, 255).astype(np.uint8) for wave in (x / 20, y / 9 + 1))
@@ -495,7 +505,7 @@ def test_a_function_is_asked_for_the_map_of_each_new_reference(fake, reference, 
     measured_against = {"previous": [None, 0, 1, 2], "every:1": [None, 0, None, 2]}.get(reference, [None, 0, 0, 0])
     assert [None if gain is None else gain[0, 0] - 2 for gain in gains] == measured_against
     magnifier.reset()
-    magnifier.push(yuv(0, "gray"))
+    magnifier.push(yuv(0, "gray", time=0))
     assert asked[-1] == 0, "counted from the beginning again"
 
 
@@ -687,15 +697,52 @@ def test_networks_that_paint_choose_no_motion(fake, options):
         ({"notch": "2:20", "fps": 30}, "notch 2:20 reaches 20 Hz"),
         ({"band": "2:4", "fps": 0}, "fps must be more than 0"),
         ({"band": "2:4", "fps": 30, "reference": "previous"}, "reference previous measures velocity"),
-        ({"max_shift": 0}, "max_shift must be more than 0 px, got 0"),
-        ({"max_shift": float("nan")}, "max_shift must be more than 0 px, got nan"),
-        ({"smooth": 0}, "smooth must be more than 0 px, got 0"),
+        ({"band": "2:4", "fps": "30"}, "fps must be more than 0 frames a second; got '30'"),
+        ({"max_shift": 0}, "max_shift must be more than 0 px; got 0"),
+        ({"max_shift": float("nan")}, "max_shift must be more than 0 px; got nan"),
+        ({"max_shift": "5"}, "max_shift must be more than 0 px; got '5'"),
+        ({"smooth": 0}, "smooth must be more than 0 px; got 0"),
+        ({"smooth": "16"}, "smooth must be more than 0 px; got '16'"),
     ],
 )
 def test_parts_of_the_motion_that_are_none(fake, options, text):
     fake(constant(0, 0))
     with pytest.raises(OptionError, match=text):
         Magnifier(5, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"alpha": 1e39}, r"alpha must be a number of 0 or more, at most 1000000; .* got 1e\+39"),
+        ({"alpha": 10**400}, "alpha must be a number of 0 or more, at most 1000000"),
+        ({"alpha": "10"}, "alpha must be .* got '10'"),
+        ({"alpha_keys": ["1=1e20"]}, r"keyframe 1=1e\+20 is out of range; .* at most 1000000"),
+        ({"alpha_map": np.full((4, 4), 2e6)}, r"alpha_map holds 2e\+06 at column 0, row 0, which is more than 1000000"),
+        ({"proxy": "1"}, "proxy must be 0 .* got '1'"),
+        ({"cross_fade": "1"}, "cross_fade must be 0 .* got '1'"),
+        ({"threads": -1}, "threads must be 0 .all cores. to 512, got -1"),
+        ({"threads": 100_000}, "threads must be 0 .all cores. to 512, got 100000"),
+        ({"reference": None}, "reference must be text such as 'first' or 'every:2', got None"),
+    ],
+)
+def test_arguments_that_are_out_of_range(fake, options, text):
+    fake(constant(0, 0))
+    with pytest.raises(OptionError, match=text):
+        Magnifier(**{"alpha": 5, **options})
+
+
+def test_a_device_that_is_no_name_is_refused():
+    with pytest.raises(OptionError, match="device must be text such as 'auto', 'cpu' or 'cuda:0', got None"):
+        Magnifier(5, device=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_factor_is_no_trouble(fake):
+    fake(constant(0.3, 0.2))
+    magnifier = Magnifier(1_000_000, shot_cuts=False)
+    for k in range(2):
+        magnifier.push(yuv(k, "yuv420p"))
 
 
 def test_frequencies_need_a_rate_from_the_first_frame_on(fake):

@@ -139,6 +139,7 @@ def test_regions_are_read(value, due):
         ("1,2,3,4:-1", "roi 1,2,3,4 has alpha -1; give a number of 0 or more"),
         ("1,2,3,4:nan", "has alpha nan"),
         ("1,2,3,4:inf", "has alpha inf"),
+        ("1,2,3,4:1e20", r"has alpha 1e\+20; give a number of 0 or more, at most 1000000"),
         (Region(-1, 2, 3, 4), "roi -1,2,3,4 is no part"),
     ],
 )
@@ -321,6 +322,7 @@ def test_arrays_that_are_no_mask(array, text):
         (np.array([[1, 2], [3, -0.5]]), r"a\.npy holds -0.5 at column 1, row 1, which is negative"),
         (np.array([[1, np.inf]]), "holds inf at column 1, row 0, which is no finite number"),
         (np.array([[1e300]]), "no finite number"),
+        (np.array([[1e20]]), "which is more than 1000000"),
     ],
 )
 def test_arrays_that_are_no_alpha_map(array, text):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+
+import av.logging
 import pytest
 
+from magfilter.errors import OptionError
+from magfilter.media import encoders
 from magfilter.media.encoders import EncodeOptions, plan_encoder
 from magfilter.media.frame import Colour, PixelLayout
 
@@ -47,3 +54,47 @@ def test_what_an_encoder_names_and_refuses_is_not_chosen(codec, format, pix_fmt,
     plan = plan_encoder(EncodeOptions(codec=codec), format, False, layout, (64, 48), Colour(), None)
     assert plan.pix_fmt == expected
     assert plan.warnings
+
+
+def plan(codec: str) -> None:
+    plan_encoder(
+        EncodeOptions(codec=codec), "matroska", False, PixelLayout.from_name("yuv420p"), (64, 48), Colour(), None
+    )
+
+
+def test_one_thread_at_a_time_changes_what_is_the_whole_process_s(monkeypatch):
+    inside: list[int] = []
+    most: list[int] = []
+
+    @contextlib.contextmanager
+    def slow():
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(encoders, "_mute_stderr", slow)
+    level = av.logging.get_level()
+    threads = [threading.Thread(target=plan, args=("libx264",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
+    assert av.logging.get_level() == level
+
+
+def test_stderr_is_taken_only_from_encoders_that_write_to_it(monkeypatch):
+    muted: list[str] = []
+    monkeypatch.setattr(encoders, "_mute_stderr", lambda: muted.append("muted") or contextlib.nullcontext())
+    plan("ffv1")
+    assert not muted
+    plan("libx265")
+    assert muted
+
+
+@pytest.mark.parametrize("crf", ["18", -1, float("nan")])
+def test_a_quality_that_is_no_number_is_refused(crf):
+    with pytest.raises(OptionError, match=r"crf must be a number of 0 .best. or more; got"):
+        EncodeOptions(crf=crf)

@@ -351,3 +351,56 @@ def test_pipe_is_not_batched(format, codec):
         listener.join()
         process.stdout.close()
     assert len(seen) == 12
+
+
+def test_a_closed_reader_says_so(clips):
+    reader = VideoReader(clips("a.mp4"))
+    reader.close()
+    reader.close()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the reader is closed; open another"):
+            next(reader)
+
+
+def test_closing_waits_for_the_thread_that_reads(clips):
+    reader, reading, go_on = VideoReader(clips("a.mp4")), threading.Event(), threading.Event()
+    first, came = reader.first, []
+
+    def slow():
+        reading.set()
+        assert go_on.wait(5)
+        yield len(reader.container.streams)
+
+    reader._ahead.clear()
+    reader._source = slow()
+    thread = threading.Thread(target=lambda: came.append(next(reader)))
+    thread.start()
+    assert reading.wait(5)
+    reader.close()  # does not wait itself: the other may be waiting for a pipe
+    go_on.set()
+    thread.join()
+    assert came == [1], "the input was open for as long as it was read"
+    assert not len(reader.container.streams), "and closed after that"
+    assert first.to_rgb().shape == (48, 64, 3)
+
+
+def test_the_first_frame_is_there_until_it_was_given_out(clips):
+    with VideoReader(clips("a.mp4")) as reader:
+        assert reader.first is next(reader)
+        with pytest.raises(ValueError, match="first frame was given out"):
+            _ = reader.first
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"start": float("inf")}, "start must be 0 or more seconds; got inf"),
+        ({"start": float("nan")}, "start must be 0 or more seconds; got nan"),
+        ({"duration": float("inf")}, "duration must be more than 0 seconds; got inf"),
+        ({"duration": float("nan")}, "duration must be more than 0 seconds; got nan"),
+        ({"duration": "3"}, "duration must be more than 0 seconds; got '3'"),
+    ],
+)
+def test_stretches_that_are_none(clips, options, text):
+    with pytest.raises(OptionError, match=text):
+        VideoReader(clips("a.mp4"), **options)

@@ -391,6 +391,34 @@ def test_finish_early_gives_a_playable_file(clips):
     assert len(frames(target)) == 7
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_reader_closed_too_early_is_named(clips, tmp_path, made):
+    reader = VideoReader(clips("in.mp4"))
+    target, frame = tmp_path / "out.mkv", reader.first
+    writer = VideoWriter(target, reader) if made else None
+    reader.close()
+    with pytest.raises(ValueError, match="the reader is closed; close it after the first frame is written"):
+        (writer or VideoWriter(target, reader)).write(frame)
+    if writer:
+        writer.abort()
+    assert [item.name for item in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_what_was_read_can_be_written_after_the_reader_is_closed(clips):
+    source = clips("in.mp4", audio=("eng",), subtitle="mov_text")
+    with VideoReader(source) as reader:
+        items = list(reader)
+        writer = VideoWriter(other(source, "out.mp4"), reader)
+        writer.write(items.pop(next(n for n, item in enumerate(items) if isinstance(item, Frame))))
+    for item in items:
+        (writer.write if isinstance(item, Frame) else writer.copy)(item)
+    writer.finish()
+    rewrite(source, other(source, "open.mp4"))
+    for kind in ("audio", "subtitle"):
+        whole, late = (packets(other(source, name), kind) for name in ("open.mp4", "out.mp4"))
+        assert late == whole
+
+
 def test_finish_without_a_frame(clips, tmp_path):
     source = clips("in.mp4", frames=2)
     with VideoReader(source) as reader:

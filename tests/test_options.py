@@ -23,7 +23,8 @@ def test_defaults_are_valid_and_frozen():
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        ("alpha", -1, "alpha must be a number of 0 or more; 1 leaves motion as it is; got -1"),
+        ("alpha", -1, "alpha must be a number of 0 or more, at most 1000000; 1 leaves motion as it is; got -1"),
+        ("alpha", 1e20, r"alpha must be a number of 0 or more, at most 1000000; .* got 1e\+20"),
         ("alpha", math.nan, "got nan"),
         ("alpha", math.inf, "got inf"),
         ("alpha", "10", "got '10'"),
@@ -57,7 +58,7 @@ def test_defaults_are_valid_and_frozen():
         ("roi", ["0,0,4,4", "-1,0,4,4"], "roi -1,0,4,4 is no part of a picture"),
         ("roi", ["0,0,4,4:-2"], "roi 0,0,4,4 has alpha -2"),
         ("roi", 7, "roi must be a list of regions such as '10,20,300,200:5', got 7"),
-        ("roi", (1, 2, 3, 4), "roi 1 is not x,y,width,height"),
+        ("roi", (1, 2, 3), "roi .1, 2, 3. is not x,y,width,height"),
         ("mask_grow", 5, "mask_grow 5 has no mask to grow; give one with --mask FILE"),
         ("mask_grow", -1, "mask_grow must be 0 or more px; got -1"),
         ("mask_grow", math.nan, "mask_grow"),
@@ -134,6 +135,8 @@ def test_targets_are_normalised_and_named():
     assert dataclasses.replace(options, alpha=3).regions == options.regions
     assert MagnifyOptions(roi="1,2,3,4:5").regions == (Region(1, 2, 3, 4, 5.0),)
     assert MagnifyOptions(roi=Region(1, 2, 3, 4)).regions == (Region(1, 2, 3, 4),)
+    assert MagnifyOptions(roi=(1, 2, 3, 4)).regions == (Region(1, 2, 3, 4),)
+    assert MagnifyOptions(roi=[1, 2, 3, 4, 5]).regions == (Region(1, 2, 3, 4, 5.0),)
     assert MagnifyOptions(alpha_map="a/b.npy").targeting == "alpha_map=b.npy"
     assert MagnifyOptions().targeting == ""
 

@@ -26,6 +26,7 @@ def test_straight_lines_between_keyframes_and_level_beyond():
         (["-1=3"], "keyframe -1=3 is out of range"),
         (["1=-3"], "keyframe 1=-3 is out of range"),
         (["1=nan"], "keyframe 1=nan is out of range"),
+        (["1=1e20"], r"keyframe 1=1e\+20 is out of range; .* alpha at most 1000000"),
         (["1=2", "1=3"], "two keyframes are at 1 s"),
         ([], "at least one keyframe"),
     ],

@@ -46,6 +46,22 @@ def test_anything_else_is_refused_with_the_forms_named(text):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (("bogus",), "unknown kind of reference 'bogus'; choose one of: first, previous, every, mean, frame"),
+        (("mean",), "seconds of reference mean must be more than 0; got 0"),
+        (("every", float("nan")), "seconds of reference every must be more than 0; got nan"),
+        (("every", "2"), "seconds of reference every must be more than 0; got '2'"),
+        (("frame", 0.0, -1), "number of reference frame must be a whole number of 0 or more; got -1"),
+        (("frame", 0.0, 1.5), "a whole number of 0 or more; got 1.5"),
+    ],
+)
+def test_a_policy_made_by_hand_is_checked_too(policy, text):
+    with pytest.raises(OptionError, match=text):
+        ReferencePolicy(*policy)
+
+
 def test_every_is_due_after_its_seconds_and_not_before():
     policy = ReferencePolicy.parse("every:2")
     assert not policy.due(3.9, 2.0)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from vibrations import RATE, SIZE, Disc, render, write
 
-from magfilter import MagnifyOptions, OptionError, Suggestion, suggest_alpha
-from magfilter.stages import Stopped
+from magfilter import MagnifyOptions, OptionError, Stopped, Suggestion, suggest_alpha
 
 SWING, HERTZ = 0.4, 3.0  # px
 LATE = 60  # frame from which it swings

@@ -114,13 +114,15 @@ def open_engine(
         at_once: runs that shall be possible at once, see `Engine`.
 
     Raises:
-        OptionError: unknown backend; ModelError: unreadable model; BackendError: the engine or
+        OptionError: unknown backend, or device is no text; ModelError: unreadable model; BackendError: the engine or
         device is not there. An explicit choice never falls back to another.
     """
     from magfilter.backends.choose import choose_engine, make_engine
 
     if backend not in BACKENDS:
         raise OptionError(f"unknown backend {backend!r}; choose one of: {', '.join(BACKENDS)}")
+    if not isinstance(device, str):
+        raise OptionError(f"device must be text such as 'auto', 'cpu' or 'cuda:0', got {device!r}")
     path = find_model(model)
     if backend == "auto":
         return choose_engine(path, device, threads, at_once)

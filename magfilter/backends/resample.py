@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.forks import start_here
 from magfilter.interpolate import Curved
 
 __all__ = ["Resampler"]
@@ -28,6 +29,10 @@ class Resampler:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads or os.cpu_count() or 1
+        start_here(self)
+
+    def start(self) -> None:
+        """See `magfilter.forks`."""
         self._pool = ThreadPoolExecutor(self.threads, "resample")
 
     def __call__(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:

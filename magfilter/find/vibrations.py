@@ -89,7 +89,7 @@ def find_vibrations(
     detrend: bool = False,
     start: float | None = None,
     duration: float | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     backend: str = "auto",
     device: str = "auto",
     proxy: float = DEFAULT_PROXY,
@@ -173,6 +173,8 @@ class _Look:
             shots[-1][2].append(np.nan if frame.time is None else frame.time)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
+        if not shots:
+            raise Stopped
         reference, cells, times = max(shots, key=lambda shot: len(shot[2]))
         if len(shots) > 1:
             self.warnings.append(f"the clip has cuts; its longest shot of {len(times)} frames was looked at")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class MeasureOptions:
     reference: str = "first"
     start: float | None = None
     duration: float | None = None
-    model: str = DEFAULT_MODEL
+    model: str | os.PathLike[str] = DEFAULT_MODEL
     backend: str = "auto"
     device: str = "auto"
     proxy: float = DEFAULT_PROXY

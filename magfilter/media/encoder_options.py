@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from ..checks import check_number
 from ..errors import OptionError
 
 __all__ = ["EncodeOptions", "encoder_options", "lookahead", "private_options"]
@@ -52,6 +53,9 @@ class EncodeOptions:
         pix_fmt: pixel format to encode.
         format: muxer, needed where the target has no telling suffix.
         threads: encoder threads, 0 for the encoder's own choice.
+
+    Raises:
+        OptionError: crf is no number of 0 or more.
     """
 
     codec: str | None = None
@@ -61,6 +65,10 @@ class EncodeOptions:
     pix_fmt: str | None = None
     format: str | None = None
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crf is not None:
+            check_number("crf", self.crf, "a number of 0 (best) or more", lambda x: x >= 0)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,6 +31,8 @@ _LIMITED, _FULL = 1, 2  # FFmpeg's AVColorRange
 _RAW_FORMATS = {"yuv4mpegpipe", "nut", "rawvideo"}
 # Pixel formats that encoders name and then refuse, in this build or without -strict experimental, by how they begin.
 _REFUSED = {"libx265": ("yuva", "gbrap"), "libvpx-vp9": ("gbrap", "yuva422", "yuva444")}
+# Encoders that write to stderr themselves, past libav's log, by how they begin.
+_TALKING = ("libx264", "libx265", "libsvtav1")
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 _DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
@@ -287,6 +290,24 @@ def _prove(plan: EncoderPlan, asked: EncodeOptions) -> None:
     )
 
 
+# stderr and libav's log level are the whole process's: two threads would restore what the other had set.
+_SHARED = threading.Lock()
+
+
+@contextlib.contextmanager
+def _hushed(codec: str) -> Iterator[list[Any]]:
+    """Yields the list that libav's errors go to; they are not shown meanwhile. One thread at a time."""
+    with _SHARED:
+        level = av.logging.get_level()
+        mute = _mute_stderr() if codec.startswith(_TALKING) else contextlib.nullcontext()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as logs, mute:
+                yield logs
+        finally:
+            av.logging.set_level(level)
+
+
 @contextlib.contextmanager
 def _mute_stderr() -> Iterator[None]:
     """x264 complains of a wrong preset or tune on stderr, past libav's log; our own line says it."""
@@ -310,16 +331,12 @@ def _try_open(plan: EncoderPlan, options: dict[str, str]) -> tuple[Exception | N
     configure(context, plan, Fraction(1, 25), Fraction(25))
     context.thread_count = 1
     context.options = dict(options)
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as logs, _mute_stderr():
+    with _hushed(plan.codec) as logs:
+        try:
             context.open()
-    except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        said = [text.strip() for severity, _, text in logs if severity <= av.logging.ERROR and text.strip()]
-        return error, said[0].replace("\n", " ") if said else "", []
-    finally:
-        av.logging.set_level(level)
+        except (av.error.FFmpegError, ValueError, OverflowError) as error:
+            said = [text.strip() for severity, _, text in logs if severity <= av.logging.ERROR and text.strip()]
+            return error, said[0].replace("\n", " ") if said else "", []
     return None, "", list(context.options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import av
 import av.error
 from av.video.reformatter import VideoReformatter
 
+from ..checks import check_number
 from ..errors import InputError, OptionError
 from . import probe, source
 from .convert import Cousin, cousin, read_planes
@@ -49,7 +51,8 @@ class FrameExtra:
 class VideoReader:
     """Frames of the best video stream, and the packets of all others, in demux order.
 
-    Opening decodes the first frame, so everything `info` says is known to be true.
+    Opening decodes the first frame, so everything `info` says is known to be true. `close` may be called by any
+    thread; what another is reading then still comes, and after it ValueError.
 
     Args:
         path: a file, a URL, or "-" for stdin.
@@ -70,12 +73,13 @@ class VideoReader:
         pictures: cover art met so far, by stream index.
         warnings: lines for the user, added to while reading.
         expected_frames: how many frames are to be expected, or None if unknown.
+        closed: whether `close` was called.
         window: the stretch that is read; skipped: how many frames of the video lie before it, about.
 
     Raises:
         InputError: missing, not media, no video, interlaced, or no frame can be decoded.
         BackendError: there is no such GPU.
-        OptionError: `start` or `duration` is negative, `format` unknown, or `framerate` given for a video.
+        OptionError: `start` or `duration` is out of range, `format` unknown, or `framerate` given for a video.
     """
 
     def __init__(
@@ -90,10 +94,10 @@ class VideoReader:
         framerate: Fraction | float | str | None = None,
         progressive: bool = False,
     ) -> None:
-        if start is not None and start < 0:
-            raise OptionError(f"start must be 0 or more seconds, got {start:g}")
-        if duration is not None and duration <= 0:
-            raise OptionError(f"duration must be more than 0 seconds, got {duration:g}")
+        if start is not None:
+            start = check_number("start", start, "0 or more seconds", lambda x: x >= 0)
+        if duration is not None:
+            duration = check_number("duration", duration, "more than 0 seconds", lambda x: x > 0)
         self.name = os.fspath(path)
         self._sequence = ImageSequence.find(self.name, None if framerate is None else parse_rate(framerate))
         if framerate is not None and self._sequence is None:
@@ -101,6 +105,8 @@ class VideoReader:
                 f"framerate is for image sequences such as shot.%04d.png, and {self.name} is none; leave it out"
             )
         self._hwaccel, self._progressive = hwaccel, progressive
+        self._reading = threading.Lock()  # libav crashes if an input is closed under a thread that reads it
+        self.closed = False
         accelerator = hardware(hwaccel)
         try:
             self._open(format, start, duration, threads, accelerator)
@@ -144,7 +150,7 @@ class VideoReader:
         try:
             self._prepare(start, duration, threads, back)
         except BaseException:
-            self.close()
+            self.container.close()
             raise
 
     def _prepare(self, start: float | None, duration: float | None, threads: int, back: int | None) -> None:
@@ -263,14 +269,27 @@ class VideoReader:
 
     @property
     def first(self) -> Frame:
-        """The first frame, as long as it was not given out: a look ahead."""
-        return next(item for item in self._ahead if isinstance(item, Frame))
+        """The first frame, as long as it was not given out: a look ahead.
+
+        Raises:
+            ValueError: it was given out.
+        """
+        for item in self._ahead:
+            if isinstance(item, Frame):
+                return item
+        raise ValueError("the first frame was given out already; ask for it before reading, or keep it")
 
     def __iter__(self) -> Iterator[Frame | CopiedPacket]:
         return self
 
     def __next__(self) -> Frame | CopiedPacket:
-        item = self._ahead.popleft() if self._ahead else next(self._source)
+        try:
+            with self._reading:
+                if self.closed:
+                    raise ValueError("the reader is closed; open another one to read again")
+                item = self._ahead.popleft() if self._ahead else next(self._source)
+        finally:
+            self._shut_if_closed()
         if isinstance(item, Frame):
             self.frames += 1
         return item
@@ -282,8 +301,17 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Close the input; may be called again."""
-        self.container.close()
+        """Close the input; may be called again. A thread that is reading does it when it has read."""
+        self.closed = True
+        self._shut_if_closed()
+
+    def _shut_if_closed(self) -> None:
+        # Never waits: what reads may itself be waiting for a pipe. It looks again when it is through.
+        if self.closed and self._reading.acquire(blocking=False):
+            try:
+                self.container.close()
+            finally:
+                self._reading.release()
 
     def _items(self) -> Iterator[Frame | CopiedPacket]:
         for packet in self._packets():

@@ -61,6 +61,7 @@ class VideoWriter:
     Raises:
         OutputError: the target cannot be written, or the encoder does not take the picture.
         OptionError: an encoder option does not fit.
+        ValueError: the reader is closed.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class VideoWriter:
         picture: tuple[tuple[int, int], Colour] | None = None,
         dry: bool = False,
     ) -> None:
+        _require_open(reader)
         self.name = os.fspath(target)
         self.frames = 0
         self._reader = reader
@@ -131,7 +133,7 @@ class VideoWriter:
         Raises:
             OutputError: encoding or writing failed (disk full).
             BrokenPipeError: whoever read the pipe has gone.
-            ValueError: the frame's size or layout differs from the first frame's.
+            ValueError: the frame's size or layout differs from the first frame's; or the reader was closed before it.
         """
         if self._turn:
             frame = self._turn.turned(frame)
@@ -172,7 +174,7 @@ class VideoWriter:
         if target is None:
             return
         raw = packet.packet
-        if self.format in _MOV_FAMILY and raw.stream.type == "subtitle" and bytes(raw) == b"\0\0":
+        if self.format in _MOV_FAMILY and target.type == "subtitle" and bytes(raw) == b"\0\0":
             return  # the gap between two cues, which the muxer writes itself
         if self.format == "avi" and raw.pts is not None and raw.pts + (raw.duration or 0) <= 0:
             return  # audio priming, which AVI could only hold by moving the picture
@@ -230,6 +232,7 @@ class VideoWriter:
 
     def _open(self, frame: Frame) -> None:
         """Open encoder and container for the first frame."""
+        _require_open(self._reader)
         size = (frame.width, frame.height)
         assert self._part is not None
         if frame.layout != self.plan.layout or size != self.plan.size:
@@ -375,3 +378,8 @@ class VideoWriter:
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(error.errno, "the reader of the pipe has gone")
         return write_failed(self.name, error)
+
+
+def _require_open(reader: VideoReader) -> None:
+    if reader.closed:
+        raise ValueError("the reader is closed; close it after the first frame is written, which takes its streams")
