@@ -365,7 +365,7 @@ class _Job:
     ) -> Motion:
         timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings)
         lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
-        found = []
+        found: list[RegionMotion] = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
             vectors, residue, lost, frozen = tracks.of(k)
             noise = background.noise_of(patch, residue, timing.times, timing.rate, timing.even)
@@ -377,11 +377,12 @@ class _Job:
             sigma = np.where(patch.told, np.sqrt(sides), np.nan)
             across = vectors if len(patch.axes) else np.full_like(vectors, np.nan)
             share = float(pattern.weights.mean())
-            direction = main_direction(across, noise.variance, patch.axes)
+            first = found[0] if found else None
+            direction = main_direction(across, noise.variance, patch.axes, first.direction if first else None)
             across = across if len(patch.axes) != 1 else np.nan_to_num(across) + 0 * residue[:, None]
             found.append(
                 RegionMotion(
-                    region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across
+                    region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across, first
                 )
             )
         return Motion(

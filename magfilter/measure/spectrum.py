@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_amplitude", "power", "rms_of_white"]
+__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_phasors", "power", "rms_of_white"]
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +42,9 @@ class Peak:
         amplitude: px, half of peak to peak; `amplitude_sigma` its standard deviation.
         x, y: px, amplitudes of the same frequency along x and y.
         over_noise: amplitude over the noise floor at this frequency.
+        phase: degrees, −180 to 180, by which it is ahead of the first region's motion along the same axis at this
+            frequency; of "along", each along its own direction. 0 in the first region itself; NaN where that does
+            not show it.
     """
 
     axis: str
@@ -52,6 +55,7 @@ class Peak:
     x: float
     y: float
     over_noise: float
+    phase: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Spectrum:
     amplitude: dict[str, Floats]
     floor: dict[str, Floats]
     resolution: float
+
+    def noise_at(self, axis: str, hertz: float) -> float:
+        """Px that a motion at `hertz` stands in: the floor, or what moves at the frequencies around if that is more."""
+        around = np.maximum(self.floor[axis], _local(self.amplitude[axis]))
+        return float(np.interp(hertz, self.frequency, around))
 
 
 def _level(values: Floats, times: Floats) -> Floats:
@@ -122,10 +131,11 @@ def _sines(times: Floats, hertz: list[float]) -> Floats:
     return np.stack(basis, 1)
 
 
-def fit_amplitude(values: Floats, times: Floats, hertz: list[float]) -> list[float]:
-    """Amplitudes of sines of known frequencies in values (n,), by least squares beside a mean and a drift."""
+def fit_phasors(values: Floats, times: Floats, hertz: list[float]) -> list[complex]:
+    """Of values (n,), what goes round at each of the frequencies: the motion there is the real part of
+    phasor · exp(2πi·hertz·t). By least squares, all together, beside a mean and a drift."""
     found = np.linalg.lstsq(_sines(times, hertz), values, rcond=None)[0]
-    return [float(np.hypot(*found[2 + 2 * k : 4 + 2 * k])) for k in range(len(hertz))]
+    return [complex(cosine, -sine) for sine, cosine in found[2:].reshape(-1, 2)]
 
 
 def _refine(values: Floats, times: Floats, hertz: list[float], bin_: float) -> tuple[list[float], Floats]:
@@ -182,8 +192,10 @@ def find_peaks(
     # What is left when all are taken away is what they stand in.
     left = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
     noise = [max(float(np.interp(f, grid, left)), 1e-12) for f in hertz]
-    tall_list = fit_amplitude(values, times, hertz)
-    sides = [fit_amplitude(side, times, hertz) if np.isfinite(side).all() else [np.nan] * len(hertz) for side in both]
+    tall_list, *sides = (
+        np.abs(fit_phasors(side, times, hertz)).tolist() if np.isfinite(side).all() else [np.nan] * len(hertz)
+        for side in (values, *both)
+    )
     span = len(values) / rate
     peaks = [
         Peak(axis, f, n / (np.pi * span * a), a, n / math.sqrt(3), x, y, a / n)
