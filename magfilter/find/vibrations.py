@@ -19,7 +19,7 @@ from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
 from magfilter.measure.survey import turn_field
-from magfilter.measure.tracks import find_timing
+from magfilter.measure.timing import find_timing
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern

@@ -27,7 +27,8 @@ from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
-from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, notes_on
+from magfilter.measure.timing import find_timing
+from magfilter.measure.tracks import Tracks, grown_by, keeps_most, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern

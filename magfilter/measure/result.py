@@ -12,29 +12,15 @@ from numpy.typing import NDArray
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
 from magfilter.measure.spectrum import FEWEST, Peak, Spectrum, find_peaks, fit_phasors, frequencies, power, rms_of_white
+from magfilter.measure.timing import Timing
 
-__all__ = ["AXES", "Motion", "RegionMotion", "Timing"]
+__all__ = ["AXES", "Motion", "RegionMotion"]
 
 Floats = NDArray[np.float64]
 
 AXES = ("x", "y", "along")
 STANDS_OUT = 2.0  # times the uncertainty from which motion beside the drift has a direction of its own
 SHOWN = 2.0  # times the noise from which on a motion has a phase that others can be held against
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When frames were taken.
-
-    Attributes:
-        times: (n,) s, the first is 0.
-        rate: frames a second, on average.
-        even: whether they are evenly spaced.
-    """
-
-    times: Floats
-    rate: float
-    even: bool
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The numbers that are kept while a video is measured, and what they say about time and trust."""
+"""The numbers that are kept while a video is measured, and what they say about trust."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.errors import InputError
 from magfilter.measure.register import Patch
-from magfilter.measure.result import Timing
 from magfilter.measure.survey import Pattern
-from magfilter.media import MediaInfo
 
-__all__ = ["Tracks", "find_timing", "grown_by", "keeps_most", "notes_on"]
+__all__ = ["Tracks", "grown_by", "keeps_most", "notes_on"]
 
 Floats = NDArray[np.float64]
 
-UNEVEN = 0.1  # of a frame's time, by which times may be off an even beat
 FROZEN = 0.3  # share of unchanged pixels from which on an encoder is said to have frozen them
 
 
@@ -50,38 +46,6 @@ class Tracks:
         total, number = self._frozen[k]
         vectors = np.array(self._vectors[k]).reshape(-1, 2)
         return vectors, np.array(self._residues[k], np.float64), self._lost[k], total / max(number, 1)
-
-
-def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: list[str]) -> Timing:
-    """When frames were taken, from their times (n,) s, NaN where unknown; `fps` wins over what the input says.
-
-    Times that stray from an even beat by no more than a tenth of it, or by the grain that the container rounds to,
-    are even. `warnings` is added to where they are not.
-
-    Raises:
-        InputError: times do not go on.
-    """
-    numbers = np.arange(len(times))
-    if fps is not None:
-        return Timing(numbers / fps, fps, True)
-    rate = float(info.rate or 0)
-    if not np.isfinite(times).all() or len(times) < 2:
-        return Timing(numbers / (rate or 1.0), rate or 1.0, True)
-    times = times - times[0]
-    slope = float(np.polyfit(numbers, times, 1)[0])
-    if slope <= 0:
-        raise InputError(f"{info.source} has frames whose times do not go on; give the true rate with --fps RATE")
-    off = np.abs(times - slope * numbers - np.mean(times - slope * numbers)).max()
-    grain = 1.01 * float(info.time_base)  # Matroska counts milliseconds
-    if off <= max(UNEVEN * slope, grain):
-        mean = rate if rate and abs(slope * rate - 1) < max(1e-3, grain / times[-1]) else 1 / slope
-        return Timing(numbers / mean, mean, True)
-    mean = (len(times) - 1) / times[-1]
-    warnings.append(
-        f"{info.source} has a variable frame rate, {mean:.4g} on average; the spectrum is made of the true times "
-        f"and ends at {mean / 2:.4g} Hz"
-    )
-    return Timing(times, mean, False)
 
 
 def notes_on(patch: Patch, pattern: Pattern, lost: int, total: int, frozen: float) -> list[str]:
