@@ -14,6 +14,7 @@ from vibrations import RATE, SIZE, Disc, Way, encode, render, write
 from magfilter import OptionError
 from magfilter.find import Found, Vibration, command, find_vibrations, vibrations
 from magfilter.find.cells import FEWEST, gathered, shapes
+from magfilter.find.clock import EvenClock, UnevenClock
 from magfilter.find.picture import at_its_most, draw_vibrations
 from magfilter.masks import Region
 from magfilter.overlay import ArrowGrid
@@ -154,6 +155,41 @@ def test_variable_rate(tmp_path):
     found = find_vibrations(path)
     assert found.vibrations[0].frequency == pytest.approx(3, abs=0.05)
     assert "variable frame rate" in found.warnings[0]
+
+
+def test_missing_frames_leave_no_ghosts(tmp_path):
+    """Every tenth is missing, and a third of a second; near half the rate, where bridging would cost most."""
+    kept = np.array([n for n in range(120) if n % 10 != 3 and not 60 <= n < 70])
+    disc = Disc(LEFT, swinging(8.9, 0, 0.6))
+    path = encode(
+        tmp_path / "drop.mkv", film(disc, times=kept / RATE), "ffv1", "gray", pts=(kept * 1000 // RATE).tolist()
+    )
+    found = find_vibrations(path)
+    (only,) = found.vibrations
+    assert only.frequency == pytest.approx(8.9, abs=0.02)
+    assert only.amplitude == pytest.approx(0.6, rel=0.1)
+    assert holds(only.region, LEFT)
+    assert "drop.mkv lacks 21 of 120 frames of 30 a second" in found.warnings[0]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_frequencies_of_frames_at_any_times(missing):
+    """Two cells' vibrations near each other's images; with nothing missing, all is as with an even clock."""
+    lot = np.random.default_rng(3)
+    kept = np.flatnonzero((lot.random(400) >= missing) | (np.arange(400) == 0))
+    times = kept / 50
+    moved = lot.normal(size=(len(kept), 2, 3, 4)).astype(np.float32) * np.float32(0.002)
+    moved[:, 0, 1, :2] += 0.3 * np.cos(2 * np.pi * 4.3 * times + 0.7).astype(np.float32)[:, None]
+    moved[:, 1, 1, 2:] += 0.05 * np.cos(2 * np.pi * 11.2 * times).astype(np.float32)[:, None]
+    rate = (len(kept) - 1) / times[-1]
+    strong, weak = shapes(moved, rate, 16, CLEAR, times)[0]
+    assert [strong.frequency, weak.frequency] == pytest.approx([4.3, 11.2], abs=0.005)
+    assert [strong.amplitude, weak.amplitude] == pytest.approx([0.3, 0.05], rel=0.03)
+    assert np.angle(strong.phasors[0, 1, 0]) == pytest.approx(0.7, abs=0.02)
+    if not missing:
+        series = moved.reshape(400, -1).astype(float)
+        uneven, even = UnevenClock(times, 50).amplitudes(series), EvenClock(400, 50).amplitudes(series)
+        np.testing.assert_allclose(np.abs(uneven), np.abs(even), atol=0.002)
 
 
 def test_too_few_frames(tmp_path):

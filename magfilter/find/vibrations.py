@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,9 +184,8 @@ class _Look:
         assert self.grid is not None
         moved = gathered(np.stack([np.zeros_like(cells[0]), *cells]))
         timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings)
-        if not timing.even:
-            moved = _evenly(moved, timing.times)
-        clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference))
+        uneven = None if timing.even else timing.times
+        clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference), uneven)
         picture = np.rot90(reference.to_rgb(), self.turns)
         if picture.dtype != np.uint8:
             picture = np.rint(picture / 257).astype(np.uint8)
@@ -257,13 +255,3 @@ def _finer(edges: NDArray[np.intp]) -> NDArray[np.intp]:
     """The edges of cells' parts."""
     at = np.interp(np.arange(PARTS * (len(edges) - 1) + 1) / PARTS, np.arange(len(edges)), edges)
     return np.floor(at).astype(np.intp)
-
-
-def _evenly(moved: Field, times: NDArray[np.float64]) -> Field:
-    """Motion (n, …) at times (n,) s, at as many evenly spaced ones instead, by straight lines."""
-    at = np.linspace(times[0], times[-1], len(times))
-    after = np.clip(np.searchsorted(times, at), 1, len(times) - 1)
-    share = ((at - times[after - 1]) / np.maximum(times[after] - times[after - 1], 1e-12)).astype(np.float32)
-    share = share.reshape(-1, *[1] * (moved.ndim - 1))
-    out: Any = moved[after - 1] * (1 - share) + moved[after] * share
-    return np.asarray(out, np.float32)
