@@ -13,11 +13,11 @@ from magfilter.measure.timing import find_timing
 MS = Fraction(1, 1000)
 
 
-def timing(times, rate=None, base=MS, fps=None):
+def timing(times, rate=None, base=MS, fps=None, kept=None):
     """(timing, warnings) of times in s."""
     warnings: list[str] = []
     info = SimpleNamespace(source="clip.mkv", rate=rate, time_base=base)
-    return find_timing(info, np.asarray(times, float), fps, warnings), warnings
+    return find_timing(info, np.asarray(times, float), fps, warnings, kept), warnings
 
 
 def rounded(places, rate, base=MS):

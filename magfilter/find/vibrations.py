@@ -17,6 +17,7 @@ from magfilter.errors import OptionError
 from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
+from magfilter.measure.repeats import distinct, fingerprint
 from magfilter.measure.survey import turn_field
 from magfilter.measure.timing import find_timing
 from magfilter.media import Frame, VideoReader
@@ -159,20 +160,21 @@ class _Look:
         self.warnings: list[str] = []
 
     def run(self) -> Found:
-        shots: list[tuple[Frame, list[Field], list[float]]] = []
+        shots: list[tuple[Frame, list[Field], list[float], list[int]]] = []
         begun = time.perf_counter()
         for number, frame in enumerate(looking_ahead(self._frames(), self.magnifier.foresee, self.at_once), 1):
             found = self.magnifier.measure(frame)
             if found.flow is None:
-                shots.append((frame, [], []))
+                shots.append((frame, [], [], []))
             else:
                 shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
             if number % CALM == 0 and shots[-1][0] is not frame:
                 self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1][0])))
             shots[-1][2].append(np.nan if frame.time is None else frame.time)
+            shots[-1][3].append(fingerprint(frame))
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
-        reference, cells, times = max(shots, key=lambda shot: len(shot[2]))
+        reference, cells, times, prints = max(shots, key=lambda shot: len(shot[2]))
         if len(shots) > 1:
             self.warnings.append(f"the clip has cuts; its longest shot of {len(times)} frames was looked at")
         if len(times) < FEWEST:
@@ -183,7 +185,9 @@ class _Look:
             )
         assert self.grid is not None
         moved = gathered(np.stack([np.zeros_like(cells[0]), *cells]))
-        timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings)
+        kept = distinct(prints)
+        moved = moved[kept]
+        timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings, kept)
         uneven = None if timing.even else timing.times
         clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference), uneven)
         picture = np.rot90(reference.to_rgb(), self.turns)
@@ -194,9 +198,9 @@ class _Look:
             None if faint is None else self._vibration(faint),
             np.ascontiguousarray(picture),
             self.grid,
-            len(times),
+            len(moved),
             timing.rate,
-            timing.rate / len(times),
+            timing.rate / len(moved),
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
         )

@@ -347,12 +347,12 @@ class _Job:
             if not lost and len(patch.axes):
                 tracks.last[k] = fit.vector
             vector = fit.vector - (camera[0] + patch.centre @ camera[1:]) if self.options.detrend else fit.vector
-            frozen = -1.0
+            frozen = np.nan
             if before is not None:
                 rows, cols = _place(regions[k])
                 frozen = float(np.mean((before[rows, cols] == light[rows, cols])[tracks.parts[k]]))
             tracks.add(k, np.full(2, np.nan) if lost else vector, np.nan if lost else fit.noise, lost, frozen)
-        tracks.times.append(np.nan if frame.time is None else frame.time)
+        tracks.end(frame)
         return light
 
     def _finish(
@@ -364,11 +364,13 @@ class _Job:
         background: Background,
         tracks: Tracks,
     ) -> Motion:
-        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings)
+        kept = tracks.distinct()
+        background.keep(kept)
+        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
         lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
         found: list[RegionMotion] = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
-            vectors, residue, lost, frozen = tracks.of(k)
+            vectors, residue, lost, frozen = tracks.of(k, kept)
             noise = background.noise_of(patch, residue, timing.times, timing.rate, timing.even)
             notes = notes_on(patch, pattern, lost, len(vectors), frozen if lossy else 0.0)
             for note in notes:

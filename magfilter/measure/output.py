@@ -105,7 +105,7 @@ def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: b
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    names, columns = ["frame", "time_s"], [np.arange(motion.frames), motion.times]
+    names, columns = ["frame", "time_s"], [motion.timing.numbers, motion.times]
     for number, region in enumerate(motion.regions):
         for unit, scale in _units(motion):
             values = [*region.displacement.T, region.along, *region.sigma.T, region.along_sigma]

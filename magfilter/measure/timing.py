@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 UNEVEN = 0.1  # of a frame's time, by which times may be off an even beat
 GRAIN = 1.01  # times the container's unit of time, by which rounding moves them at most
+SHOWN = 0.51  # of a frame's time in the container, by which a frame may be shown sooner or later than it was taken
 COARSE = 3.0  # times that from one frame to the next: in finer beats anything falls
 
 
@@ -27,15 +28,21 @@ class Timing:
         times: (n,) s, the first is 0.
         rate: frames a second, on average.
         even: whether they are evenly spaced.
+        numbers: (n,) of the frames, in the clip, from 0: some may have been left out.
     """
 
     times: Floats
     rate: float
     even: bool
+    numbers: NDArray[np.intp]
 
 
-def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: list[str]) -> Timing:
+def find_timing(
+    info: MediaInfo, times: Floats, fps: float | None, warnings: list[str], kept: NDArray[np.bool_] | None = None
+) -> Timing:
     """When frames were taken, from their times (n,) s, NaN where unknown; `fps` wins over what the input says.
+
+    Of `kept` (n,) frames alone if some only repeat the one before; see `magfilter.measure.repeats`.
 
     Times that stray from an even beat by no more than a tenth of it, or by the grain that the container rounds to,
     are even. Those that stray by no more than that grain from a beat of which frames are missing are put on it.
@@ -44,13 +51,18 @@ def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: lis
     Raises:
         InputError: times do not go on.
     """
+    timing = _of_all(info, times, fps, warnings)
+    return timing if kept is None or kept.all() else _without_repeats(info.source, timing, kept, warnings)
+
+
+def _of_all(info: MediaInfo, times: Floats, fps: float | None, warnings: list[str]) -> Timing:
     count = len(times)
     numbers = np.arange(count)
     if fps is not None:
-        return Timing(numbers / fps, fps, True)
+        return Timing(numbers / fps, fps, True, numbers)
     rate = float(info.rate or 0)
     if not np.isfinite(times).all() or count < 2:
-        return Timing(numbers / (rate or 1.0), rate or 1.0, True)
+        return Timing(numbers / (rate or 1.0), rate or 1.0, True, numbers)
     times = times - times[0]
     slope = float(np.polyfit(numbers, times, 1)[0])
     if slope <= 0:
@@ -64,7 +76,7 @@ def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: lis
 
     if off <= max(UNEVEN * slope, grain):
         mean = exactly(slope)
-        return Timing(numbers / mean, mean, True)
+        return Timing(numbers / mean, mean, True, numbers)
     beat = _beat(times, grain)
     if beat is None:
         what = "has a variable frame rate"
@@ -77,7 +89,22 @@ def find_timing(info: MediaInfo, times: Floats, fps: float | None, warnings: lis
         f"{info.source} {what}, {mean:.4g} on average; the spectrum is made of the true times "
         f"and ends at {mean / 2:.4g} Hz"
     )
-    return Timing(times, mean, False)
+    return Timing(times, mean, False, numbers)
+
+
+def _without_repeats(source: str, timing: Timing, kept: NDArray[np.bool_], warnings: list[str]) -> Timing:
+    """The frames that are kept. Where they were shown in turn for more and fewer of a steady rate (24 a second at 60),
+    they were taken at a steady rate of their own."""
+    times, numbers = timing.times[kept], np.flatnonzero(kept)
+    order = np.arange(len(times))
+    slope, begin = np.polyfit(order, times, 1)
+    even = timing.even and np.abs(times - begin - slope * order).max() <= SHOWN / timing.rate
+    rate = 1 / float(slope) if even else (len(times) - 1) / float(times[-1])
+    warnings.append(
+        f"{source}: {len(kept) - len(times)} of {len(kept)} frames only repeat the one before and were left out; the "
+        f"true rate is {rate:.4g} frames a second"
+    )
+    return Timing(order / rate if even else times, rate, bool(even), numbers)
 
 
 def _beat(times: Floats, grain: float) -> tuple[float, Floats] | None:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.measure.register import Patch
+from magfilter.measure.repeats import distinct, fingerprint
 from magfilter.measure.survey import Pattern
+from magfilter.media import Frame
 
 __all__ = ["Tracks", "grown_by", "keeps_most", "notes_on"]
 
@@ -27,25 +29,40 @@ class Tracks:
         self.times = array("d")
         self._vectors = [array("d") for _ in patches]
         self._residues = [array("f") for _ in patches]
-        self._lost = [0 for _ in patches]
-        self._frozen = [(0.0, 0) for _ in patches]
+        self._lost = [array("b") for _ in patches]
+        self._frozen = [array("f") for _ in patches]
+        self._prints = array("q")
 
     def __len__(self) -> int:
         return len(self.times)
 
     def add(self, k: int, vector: Floats, noise: float, lost: bool, frozen: float) -> None:
+        """What was found of region number k in a frame; `frozen` is NaN in the first."""
         self._vectors[k].extend(vector)
         self._residues[k].append(noise)
-        self._lost[k] += lost
-        if frozen >= 0:
-            total, number = self._frozen[k]
-            self._frozen[k] = (total + frozen, number + 1)
+        self._lost[k].append(int(lost))
+        self._frozen[k].append(frozen)
 
-    def of(self, k: int) -> tuple[Floats, Floats, int, float]:
-        """Vectors (n, 2) px, residues (n,), frames lost, mean share of pixels that did not change."""
-        total, number = self._frozen[k]
-        vectors = np.array(self._vectors[k]).reshape(-1, 2)
-        return vectors, np.array(self._residues[k], np.float64), self._lost[k], total / max(number, 1)
+    def end(self, frame: Frame) -> None:
+        """A frame was looked at."""
+        self.times.append(np.nan if frame.time is None else frame.time)
+        self._prints.append(fingerprint(frame))
+
+    def distinct(self) -> NDArray[np.bool_]:
+        """(n,) which frames do not only repeat the one before."""
+        return distinct(self._prints)
+
+    def of(self, k: int, kept: NDArray[np.bool_]) -> tuple[Floats, Floats, int, float]:
+        """Vectors (n, 2) px, residues (n,), frames lost, mean share of pixels that did not change: of those kept."""
+        vectors = np.array(self._vectors[k]).reshape(-1, 2)[kept]
+        frozen = np.array(self._frozen[k])[kept][1:]
+        lost = int(np.array(self._lost[k])[kept].sum())
+        return (
+            vectors,
+            np.array(self._residues[k], np.float64)[kept],
+            lost,
+            float(frozen.mean()) if len(frozen) else 0.0,
+        )
 
 
 def notes_on(patch: Patch, pattern: Pattern, lost: int, total: int, frozen: float) -> list[str]:
