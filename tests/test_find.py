@@ -192,6 +192,15 @@ def test_frequencies_of_frames_at_any_times(missing):
         np.testing.assert_allclose(np.abs(uneven), np.abs(even), atol=0.002)
 
 
+def test_what_an_encoder_has_frozen_is_said(tmp_path):
+    pictures = film(Disc(LEFT, swinging(3, 0, 0.05)), frames=40)
+    frozen = find_vibrations(encode(tmp_path / "frozen.mp4", pictures, "libx264", "yuv420p", crf="26"))
+    assert frozen.vibrations == []
+    assert "of its pixels do not change from frame to frame: the encoder has frozen them" in frozen.warnings[-1]
+    kept = find_vibrations(write(tmp_path / "still.mkv", [pictures[0]] * 40))
+    assert (kept.vibrations, kept.warnings) == ([], [])
+
+
 def test_too_few_frames(tmp_path):
     path = write(tmp_path / "short.mkv", film(frames=FEWEST - 1))
     with pytest.raises(OptionError, match="15 frames in a row are too few to tell a frequency; 16 are needed"):

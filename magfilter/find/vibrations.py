@@ -20,6 +20,7 @@ from magfilter.masks import Region
 from magfilter.measure.repeats import distinct, fingerprint
 from magfilter.measure.survey import turn_field
 from magfilter.measure.timing import find_timing
+from magfilter.measure.tracks import compressed, frozen_notes
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
@@ -140,6 +141,23 @@ def find_vibrations(
         reader.close()
 
 
+class _Shot:
+    """The frames of a shot: the first, which the others are measured against, and a few numbers of each."""
+
+    def __init__(self, reference: Frame) -> None:
+        self.reference = self._before = reference
+        self.cells: list[Field] = []  # of all but the first
+        self.times: list[float] = []  # s
+        self.prints: list[int] = []
+        self.unchanged: list[float] = []  # share of the pixels that are those of the frame before
+
+    def add(self, frame: Frame) -> None:
+        self.times.append(np.nan if frame.time is None else frame.time)
+        self.prints.append(fingerprint(frame))
+        self.unchanged.append(float(np.mean(frame.planes[0] == self._before.planes[0])))
+        self._before = frame
+
+
 class _Look:
     def __init__(
         self,
@@ -160,37 +178,40 @@ class _Look:
         self.warnings: list[str] = []
 
     def run(self) -> Found:
-        shots: list[tuple[Frame, list[Field], list[float], list[int]]] = []
+        shots: list[_Shot] = []
         begun = time.perf_counter()
         for number, frame in enumerate(looking_ahead(self._frames(), self.magnifier.foresee, self.at_once), 1):
             found = self.magnifier.measure(frame)
             if found.flow is None:
-                shots.append((frame, [], [], []))
+                shots.append(_Shot(frame))
             else:
-                shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
-            if number % CALM == 0 and shots[-1][0] is not frame:
-                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1][0])))
-            shots[-1][2].append(np.nan if frame.time is None else frame.time)
-            shots[-1][3].append(fingerprint(frame))
+                shots[-1].cells.append(self._cells(found.flow if found.part is None else found.part))
+            if number % CALM == 0 and shots[-1].reference is not frame:
+                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1].reference)))
+            shots[-1].add(frame)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
-        reference, cells, times, prints = max(shots, key=lambda shot: len(shot[2]))
+        shot = max(shots, key=lambda shot: len(shot.times))
+        count = len(shot.times)
         if len(shots) > 1:
-            self.warnings.append(f"the clip has cuts; its longest shot of {len(times)} frames was looked at")
-        if len(times) < FEWEST:
+            self.warnings.append(f"the clip has cuts; its longest shot of {count} frames was looked at")
+        if count < FEWEST:
             if self.stop.is_set():
                 raise Stopped
             raise OptionError(
-                f"{self.reader.name}: {len(times)} frames in a row are too few to tell a frequency; {FEWEST} are needed"
+                f"{self.reader.name}: {count} frames in a row are too few to tell a frequency; {FEWEST} are needed"
             )
         assert self.grid is not None
-        moved = gathered(np.stack([np.zeros_like(cells[0]), *cells]))
-        kept = distinct(prints)
+        moved = gathered(np.stack([np.zeros_like(shot.cells[0]), *shot.cells]))
+        kept = distinct(shot.prints)
         moved = moved[kept]
-        timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings, kept)
+        timing = find_timing(self.reader.info, np.asarray(shot.times), self.fps, self.warnings, kept)
         uneven = None if timing.even else timing.times
-        clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference), uneven)
-        picture = np.rot90(reference.to_rgb(), self.turns)
+        clear, faint = shapes(moved, timing.rate, self._side, self._sight(shot.reference), uneven)
+        if not clear and compressed(self.reader):
+            frozen = float(np.mean(np.array(shot.unchanged)[kept][1:]))
+            self.warnings += [f"{self.reader.name}: {note}" for note in frozen_notes(frozen)]
+        picture = np.rot90(shot.reference.to_rgb(), self.turns)
         if picture.dtype != np.uint8:
             picture = np.rint(picture / 257).astype(np.uint8)
         return Found(

@@ -28,7 +28,7 @@ from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
 from magfilter.measure.timing import find_timing
-from magfilter.measure.tracks import Tracks, grown_by, keeps_most, notes_on
+from magfilter.measure.tracks import Tracks, compressed, grown_by, keeps_most, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
@@ -367,7 +367,7 @@ class _Job:
         kept = tracks.distinct()
         background.keep(kept)
         timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
-        lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
+        lossy = compressed(reader)
         found: list[RegionMotion] = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
             vectors, residue, lost, frozen = tracks.of(k, kept)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from magfilter.measure.register import Patch
 from magfilter.measure.repeats import distinct, fingerprint
 from magfilter.measure.survey import Pattern
-from magfilter.media import Frame
+from magfilter.media import Frame, VideoReader
 
-__all__ = ["Tracks", "grown_by", "keeps_most", "notes_on"]
+__all__ = ["Tracks", "compressed", "frozen_notes", "grown_by", "keeps_most", "notes_on"]
 
 Floats = NDArray[np.float64]
 
@@ -76,12 +76,22 @@ def notes_on(patch: Patch, pattern: Pattern, lost: int, total: int, frozen: floa
         notes.append("has parts that move against each other; only those that move together the most are measured")
     if lost:
         notes.append(f"was not found again in {lost} of {total} frames, which are left empty (NaN)")
-    if frozen > FROZEN:
-        notes.append(
-            f"{frozen:.0%} of its pixels do not change from frame to frame: the encoder has frozen them, and "
-            "motion below some 0.3 px is lost or too small; use a recording with less compression"
-        )
-    return notes
+    return [*notes, *frozen_notes(frozen)]
+
+
+def frozen_notes(frozen: float) -> list[str]:
+    """What a user should know of a lossy clip of whose pixels a share do not change from frame to frame."""
+    if frozen <= FROZEN:
+        return []
+    return [
+        f"{frozen:.0%} of its pixels do not change from frame to frame: the encoder has frozen them, and "
+        "motion below some 0.3 px is lost or too small; use a recording with less compression"
+    ]
+
+
+def compressed(reader: VideoReader) -> bool:
+    """Whether frames were compressed with loss."""
+    return bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
 
 
 def grown_by(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
