@@ -149,6 +149,12 @@ def test_a_turned_video_is_measured_as_a_player_shows_it(tmp_path):
         measure_motion(clip, roi="0,0,128,192")
 
 
+@pytest.mark.parametrize(("still", "said"), [("70,40,52,48", True), ("4,4,40,40", False)])
+def test_a_thing_is_not_its_own_background(clip, still, said):
+    found = measure_motion(clip, roi=ROI, still=still, duration=0.7, threads=1)
+    assert [line.startswith(f"still {still} lies on what is measured") for line in found.warnings] == [True] * said
+
+
 def test_vectors_turn_with_their_picture():
     flow = np.zeros((2, 4, 6), np.float32)
     flow[0, 1, 2] = 1  # to the right at row 1, column 2

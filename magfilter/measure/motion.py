@@ -48,6 +48,7 @@ LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
 WHITE, BLACK = 0.985, 0.005  # of 0..1: a sensor clips there
 RIM = 2  # px of a thing along its ground that are left out
+OVERLAP = 0.1  # share of what is said to rest that may lie on what moves
 CLIPPED = 3  # px around clipped pixels that are left out
 
 
@@ -295,6 +296,11 @@ class _Job:
                 moving[rows, cols] |= pattern.weights > 0.1
         motion = min((p.motion for p in patterns if p.motion), default=0.0)
         within = self.options.still_region
+        if within is not None and moving[_place(within)].mean() > OVERLAP:
+            self.warnings.append(
+                f"still {within} lies on what is measured, whose own motion is then taken for the camera's or for "
+                "noise; choose a rectangle of background that rests"
+            )
         still = still_patches(survey, light, noise, moving, motion, within)
         if within is not None and not still:
             raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
