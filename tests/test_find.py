@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import threading
 
@@ -295,7 +296,7 @@ def run(capfd, monkeypatch, tmp_path):
 
 
 def test_table_picture_and_what_to_do(run, two, tmp_path):
-    code, out, _ = run(two, "-o", "shapes.png", "--fps", 60)
+    code, out, _ = run(two, "-o", "shapes.png", "--table", "found.csv", "--fps", 60)
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "90 frames at 60 a second, resolution 0.667 Hz"
@@ -308,6 +309,11 @@ def test_table_picture_and_what_to_do(run, two, tmp_path):
     assert float(lines[4].split()[7]) == pytest.approx(0.03 * SIZE[0] / SWING, rel=0.15)
     with av.open(str(tmp_path / "shapes.png")) as picture:
         assert picture.streams.video[0].height > 2 * SIZE[0]  # one below the other
+    with (tmp_path / "found.csv").open() as file:
+        rows = list(csv.DictReader(line for line in file if line[0] != "#"))
+    assert len(rows) == 2
+    assert float(rows[0]["frequency_hz"]) == pytest.approx(6, abs=0.05)
+    assert ",".join(rows[0][name] for name in ("x", "y", "width", "height")) == region
     code, out, err = run(two, "-o", "shapes.png")
     assert (code, out) == (1, "")
     assert "shapes.png already exists" in err
@@ -330,6 +336,9 @@ def test_quiet_still_and_no_picture(run, tmp_path):
         (["-t", "0"], "duration must be more than 0 seconds, got 0"),
         (["-ss", "-1"], "start must be 0 or more seconds, got -1"),
         (["--threads", "-1"], "threads must be 0"),
+        (["-o", "shapes.jpg"], "shapes.jpg would hold a picture, as PNG; end the name in .png"),
+        (["--table", "found.json"], "found.json would hold a table, as CSV; end the name in .csv"),
+        (["--table", "-"], "the table is written to a file; name it with --table found.csv"),
     ],
 )
 def test_options_out_of_range(run, options, text):

@@ -24,7 +24,7 @@ def shown(*times: int, count: int = 200) -> list[int]:
     return np.repeat(np.arange(count), runs)[:count].tolist()
 
 
-@pytest.mark.parametrize("times", [(2,), (2, 3), (1, 1, 1, 1, 2), (4,)])
+@pytest.mark.parametrize("times", [(2,), (2, 3), (1, 1, 1, 1, 2), (4,), (2,) * 80 + (3,)])
 def test_frames_shown_in_turn_are_told(times):
     prints = shown(*times)
     kept = distinct(prints)
@@ -42,6 +42,8 @@ def test_frames_shown_in_turn_are_told(times):
         shown(5, 1, 1, 1, 1, 1, 5, 1, 1, 1, 8, 1, 1),  # what an encoder froze
         np.resize([0, 1, 1, 2, 3, 3], 200).tolist(),  # drawn: at its turning points it stands still
         [1],
+        shown(2, count=15),
+        *(np.cumsum(np.random.default_rng(seed).random(200) > seed / 20).tolist() for seed in range(2, 16)),
     ],
 )
 def test_nothing_is_left_out_of_others(prints):

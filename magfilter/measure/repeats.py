@@ -18,7 +18,9 @@ __all__ = ["distinct", "fingerprint", "thinned"]
 
 OFTEN = 0.1  # share of repeats from which on they are no accident
 NEARLY_ALL = 0.9  # share from which on a clip stands still, or an encoder has frozen it
-REGULAR = 0.8  # share of the frames that must be shown about as often as the others
+FEW = 8  # repeats; fewer may be regular by chance
+STRETCH = 16  # frames in turn that take as long as any others,
+REGULAR = 0.9  # in this share of the clip: there may be a slip
 ANEW = 0.9  # share of the frames left that must differ from all others, as those of a camera do
 
 
@@ -34,7 +36,7 @@ def distinct(prints: Sequence[int]) -> NDArray[np.bool_]:
     """Which frames (n,) are not repeats to be left out, by their fingerprints in order.
 
     None are left out unless repeats come regularly: a clip that stands still for a while repeats itself too, and one
-    that an encoder has frozen does at random. Nor where pictures come back later, as those of a drawn clip can, which
+    whose encoder saves bits does at random. Nor where pictures come back later, as those of a drawn clip can, which
     may stand still at a turning point.
     """
     seen = np.asarray(prints, np.int64)
@@ -42,13 +44,14 @@ def distinct(prints: Sequence[int]) -> NDArray[np.bool_]:
     kept = everything.copy()
     kept[1:] = seen[1:] != seen[:-1]
     begins = np.flatnonzero(kept)
-    if not OFTEN <= 1 - len(begins) / len(seen) < NEARLY_ALL:
+    repeats = len(seen) - len(begins)
+    if repeats < FEW or not OFTEN * len(seen) <= repeats < NEARLY_ALL * len(seen):
         return everything
-    shown = np.diff([*begins, len(seen)])  # times that each is
-    usual = len(seen) / len(begins)
-    regular = (shown >= np.floor(usual)) & (shown <= np.ceil(usual))
+    stretch = min(STRETCH, len(begins) // 2)
+    lasted = begins[stretch:] - begins[:-stretch]
+    regular = np.abs(lasted - stretch * len(seen) / len(begins)) < 1.1
     anew = len(np.unique(seen[kept])) / len(begins)
-    return kept if shown[regular].sum() >= REGULAR * len(seen) and anew > ANEW else everything
+    return kept if regular.mean() >= REGULAR and anew > ANEW else everything
 
 
 def thinned(values: array[float], kept: NDArray[np.bool_]) -> array[float]:
