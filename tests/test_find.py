@@ -73,6 +73,11 @@ def test_both_are_found_where_they_are(found):
     assert found.picture.shape == (*SIZE, 3)
 
 
+def test_a_prompt_shows_no_arrays(found):
+    assert len(repr(found)) < 1000
+    assert "frequency=2.99" in repr(found.vibrations) or "frequency=3.0" in repr(found.vibrations)
+
+
 def test_phasors_say_which_way(found):
     for vibration, across in ((found.vibrations[0], 0), (found.vibrations[1], 1)):
         along = np.abs(vibration.phasors[across]).sum()

@@ -272,6 +272,15 @@ def test_too_few_frames_for_a_spectrum(tmp_path, frames):
             write_uff(found, tmp_path / "motion.uff")
 
 
+def test_a_table_says_where_its_stretch_begins(clip, found, tmp_path):
+    part = measure_motion(clip, roi=ROI, start=0.5, duration=0.3, threads=1)
+    assert "array" not in repr(part.timing)
+    for motion, name in ((part, "part.csv"), (found, "whole.csv")):
+        write_motion(motion, tmp_path / name)
+        said = "# begins 0.5 s into the clip: frame and time count from there\n" in (tmp_path / name).read_text()
+        assert said == (motion is part)
+
+
 def test_another_reference(clip):
     """Against frame 3 the same motion has another zero."""
     found = measure_motion(clip, roi=ROI, reference="frame:3", duration=0.5, threads=1)

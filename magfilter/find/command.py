@@ -64,7 +64,13 @@ Examples
 )
 @click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Look at this much: seconds, or [HH:]MM:SS.")
+@click.option(
+    "-t",
+    "--duration",
+    type=seconds,
+    metavar="TIME",
+    help="Look at this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
+)
 @engine_options
 @proxy_option("Look at a copy of at most this size; 0 looks at full size.")
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")

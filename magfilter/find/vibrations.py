@@ -55,7 +55,7 @@ class Vibration:
     amplitude: float
     over_noise: float
     region: Region
-    phasors: NDArray[np.complex128]
+    phasors: NDArray[np.complex128] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Found:
 
     vibrations: list[Vibration]
     faint: Vibration | None
-    picture: NDArray[np.uint8]
+    picture: NDArray[np.uint8] = field(repr=False)
     grid: ArrowGrid
     frames: int
     rate: float

@@ -94,7 +94,13 @@ Examples
     help="The frame that motion is measured against.",
 )
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@click.option(
+    "-t",
+    "--duration",
+    type=seconds,
+    metavar="TIME",
+    help="Work on this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
+)
 @engine_options
 @proxy_option("What moves is looked for on a copy of at most this size; it is measured at full size.")
 @click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")

@@ -346,4 +346,5 @@ class _Job:
             warnings=[*dict.fromkeys([*reader.warnings, *self.warnings])],
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
+            start=self.options.start or 0.0,
         )

@@ -41,8 +41,8 @@ class RegionMotion:
     """
 
     region: Region
-    displacement: Floats
-    sigma: Floats
+    displacement: Floats = field(repr=False)
+    sigma: Floats = field(repr=False)
     direction: Floats
     share: float
     lost: int
@@ -148,6 +148,7 @@ class Motion:
         interrupted: stopped before the end on request.
         lost: frames that the input should have held and did not give.
         seconds: wall time.
+        start: s of the input at which the stretch that was measured begins, as it was asked for.
     """
 
     source: str
@@ -161,6 +162,7 @@ class Motion:
     interrupted: bool = False
     lost: int = 0
     seconds: float = 0.0
+    start: float = 0.0
 
     @property
     def times(self) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,10 @@ class Timing:
         numbers: (n,) of the frames, in the clip, from 0: some may have been left out.
     """
 
-    times: Floats
+    times: Floats = field(repr=False)
     rate: float
     even: bool
-    numbers: NDArray[np.intp]
+    numbers: NDArray[np.intp] = field(repr=False)
 
 
 def find_timing(
