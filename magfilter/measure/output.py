@@ -220,7 +220,7 @@ def peak_table(motion: Motion) -> str:
             sizes = (p.amplitude * scale, p.amplitude_sigma * scale, p.x * scale, p.y * scale)
             shown = [f"{size:.3g}" for size in sizes]
             row = (p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}")
-            rows.append((*row, "-" if np.isnan(p.phase) else f"{p.phase:.0f}") if several else row)
+            rows.append((*row, "-" if np.isnan(p.phase) else str(round(p.phase))) if several else row)
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(lines)
