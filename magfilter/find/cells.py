@@ -98,7 +98,15 @@ def shapes(
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
     while len(found) < MOST:
-        clear = (over > CLEAR) & beside(over > BESIDE) & free[:, None, None] & (power > SPURIOUS**2 * known)
+        allowed = free[:, None, None] & (power > SPURIOUS**2 * known)
+        clear = (over > CLEAR) & beside(over > BESIDE) & allowed
+        likely = np.where(clear, power, 0) if clear.any() else np.where(allowed, over, 0)
+        if times is not None and likely.any():
+            # A vibration's skirts are wide where frames are missing; what it stands in shows when it is taken away.
+            at, y, x = np.unravel_index(int(np.argmax(likely)), over.shape)
+            without = clock.rest(moved, clock.settled(moved[:, :, y, x], float(grid[at])))
+            over[at] = _spectra(without, clock, side, sight, power)[1][at]
+            clear[at] = (over[at] > CLEAR) & beside(over[at] > BESIDE) & allowed[at]
         if not clear.any():
             break
         best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
@@ -131,9 +139,12 @@ def _shape(moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, 
     return Shape(frequency, amplitude, float(over[best][members].max()), phasors, _around(strong))
 
 
-def _spectra(moved: Field, clock: Clock, side: float, sight: Field) -> tuple[Field, Field]:
+def _spectra(moved: Field, clock: Clock, side: float, sight: Field, seen: Field | None = None) -> tuple[Field, Field]:
     """Squared amplitudes (k, rows, columns) px², and amplitudes over the noise of the frequencies around, 0 where
-    they could not be seen."""
+    they could not be seen.
+
+    `seen` are other squared amplitudes that are held against this noise, and returned.
+    """
     count, _, rows, columns = moved.shape
     series = moved.reshape(count, 2, -1).astype(np.float64)
     kept = FINER * count // 2 + 1
@@ -142,8 +153,11 @@ def _spectra(moved: Field, clock: Clock, side: float, sight: Field) -> tuple[Fie
     for begin in range(0, rows * columns, BLOCK):
         part = series[:, :, begin : begin + BLOCK].reshape(count, -1)
         both = (np.abs(clock.amplitudes(part)) ** 2).reshape(kept, 2, -1).sum(1)
+        noise = _around_noise(both) + (LEAST * side) ** 2
+        if seen is not None:
+            both = seen.reshape(kept, -1)[:, begin : begin + BLOCK].astype(np.float64)
         power[:, begin : begin + BLOCK] = both
-        over[:, begin : begin + BLOCK] = np.sqrt(both / (_around_noise(both) + (LEAST * side) ** 2))
+        over[:, begin : begin + BLOCK] = np.sqrt(both / noise)
     power, over = power.reshape(kept, rows, columns), over.reshape(kept, rows, columns)
     over *= power * sight**2 > SHOWS**2
     return power, over

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.measure.spectrum import FINER
+from magfilter.measure.spectrum import FINER, uneven_window
 
 __all__ = ["EvenClock", "UnevenClock"]
 
@@ -20,7 +20,6 @@ Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Phasors = NDArray[np.complex128]
 
-DENSE = 2.0  # times the usual time between frames, as which one beside a gap counts at most
 FINE = 8  # points of time a frame, to which frames are dealt out; what lies between two counts at both, in proportion
 STEPS = 3  # towards the exact frequency
 LARGE = 4_000_000  # numbers that are transformed at once
@@ -66,10 +65,7 @@ class UnevenClock:
     def __init__(self, times: Floats, rate: float) -> None:
         self.rate = rate
         self._times = times - times[0]
-        count = len(times)
-        apart = np.gradient(times)
-        window = np.sin(np.pi * np.clip((self._times + 0.5 / rate) / (count / rate), 0, 1)) ** 2
-        weights = window * np.minimum(apart, DENSE * np.median(apart))
+        weights = uneven_window(self._times, rate)
         self._weights = weights * (2 / weights.sum())
 
     def amplitudes(self, series: Floats) -> Phasors:

@@ -28,7 +28,9 @@ CLEAR = 4.0  # times the noise's root mean square that a peak is above it; of no
 MOST = 10  # peaks
 APART = 3.0  # times the resolution between peaks
 AROUND = 10  # times the resolution, on either side, that say what noise a peak stands in
+DENSE = 2.0  # times the usual time between samples, which one beside a gap stands for at most
 DIRECT = 20_000  # samples of a variable rate; more are taken as evenly spaced
+SKIRTS = 0.7  # times what surrounds a vibration, which is left without it if that was mostly its own
 MEDIAN = float(np.sqrt(np.log(2)))  # of a Rayleigh distribution, over its root mean square
 
 
@@ -99,8 +101,7 @@ def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> F
         window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
         found = np.fft.rfft(values * window, FINER * count)
         return np.asarray(np.abs(found * (2 / window.sum())) ** 2)
-    span = count / rate
-    window = np.sin(np.pi * np.clip((times - times[0] + 0.5 / rate) / span, 0, 1)) ** 2 * np.gradient(times)
+    window = uneven_window(times, rate)
     hertz = frequencies(count, rate)[0]
     out = np.empty(len(hertz))
     block = max(1, 4_000_000 // count)
@@ -108,6 +109,13 @@ def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> F
         turn = np.exp(-2j * np.pi * hertz[begin : begin + block, None] * (times - times[0]))
         out[begin : begin + block] = np.abs(turn @ (values * window) * (2 / window.sum())) ** 2
     return out
+
+
+def uneven_window(times: Floats, rate: float) -> Floats:
+    """(n,) Hann's window at times (n,) s, `rate` a second on average; a sample counts for the time it stands for."""
+    apart = np.gradient(times)
+    window = np.sin(np.pi * np.clip((times - times[0] + 0.5 / rate) / (len(times) / rate), 0, 1)) ** 2
+    return np.asarray(window * np.minimum(apart, DENSE * np.median(apart)))
 
 
 def rms_of_white(count: int) -> float:
@@ -183,6 +191,13 @@ def find_peaks(
         over[amplitude < 1e-7] = 0
         tall = np.where(over > CLEAR, amplitude, 0)
         best = int(np.argmax(tall))
+        if not tall[best] and not even:
+            # A vibration's skirts are wide where frames are missing; what it stands in shows when it is taken away.
+            best = int(np.argmax(over))
+            _, left = _refine(values, times, [*hertz, _summit(grid, amplitude, best)], bin_)
+            alone = np.maximum(floor, _local(np.sqrt(power(left, times, rate, even=even))))[best]
+            if over[best] > 0 and amplitude[best] > CLEAR * alone and alone < SKIRTS * under[best]:
+                tall[best] = amplitude[best]
         if not tall[best]:
             break
         hertz.append(_summit(grid, amplitude, best))
@@ -190,8 +205,8 @@ def find_peaks(
     if not hertz:
         return []
     # What is left when all are taken away is what they stand in.
-    left = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
-    noise = [max(float(np.interp(f, grid, left)), 1e-12) for f in hertz]
+    under = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
+    noise = [max(float(np.interp(f, grid, under)), 1e-12) for f in hertz]
     tall_list, *sides = (
         np.abs(fit_phasors(side, times, hertz)).tolist() if np.isfinite(side).all() else [np.nan] * len(hertz)
         for side in (values, *both)
