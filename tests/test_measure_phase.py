@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from vibrations import RATE, Disc, render, write
 
 from magfilter import measure_motion
-from magfilter.measure.output import peak_table
+from magfilter.measure.output import peak_table, write_spectrum
 from magfilter.measure.result import main_direction
 
 FRAMES, SLOW, FAST = 60, 3.1, 7.9  # Hz
@@ -63,6 +64,15 @@ def test_the_phase_is_against_the_first_region(two):
     table = peak_table(two).splitlines()
     assert table[1].split()[-1] == "phase°"
     assert table[7].split()[-1] == f"{fast.phase:.0f}"
+
+
+def test_the_spectrum_has_phases_too(two, tmp_path):
+    write_spectrum(two, tmp_path / "spectrum.csv")
+    rows = list(csv.DictReader(line for line in (tmp_path / "spectrum.csv").open() if line[0] != "#"))
+    for hertz, phase in ((SLOW, 180), (FAST, 90)):
+        row = min(rows, key=lambda row: abs(float(row["frequency_hz"]) - hertz))
+        assert float(row["r1_along_phase_deg"]) % 360 == pytest.approx(phase, abs=5)
+    assert "r0_along_phase_deg" not in rows[0]
 
 
 def test_what_the_first_region_does_not_show_has_no_phase(two):

@@ -101,7 +101,7 @@ def find_vibrations(
     """What vibrates in a video, where, and how often.
 
     The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts, of a long
-    one the first 20,000 frames.
+    one the first 20,000 frames. Frames that only repeat the one before are left out, if they do so regularly.
 
     Args:
         source: path, or "-" for stdin.

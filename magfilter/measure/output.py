@@ -158,7 +158,8 @@ def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: b
 
 def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Amplitude spectra as CSV: frequency_hz, and of region number K rK_x_px, rK_y_px, rK_along_px, and the noise
-    floors rK_x_floor_px and so on; in mm too if the scale is known. Without a spectrum, the head alone.
+    floors rK_x_floor_px and so on; in mm too if the scale is known. Of all regions but the first also
+    rK_x_phase_deg and so on, by which the motion is ahead of the first region's. Without a spectrum, the head alone.
 
     Raises:
         OutputError: the file exists or cannot be written.
@@ -172,6 +173,8 @@ def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite:
                     name = f"r{number}_{axis}{'_floor' if kind == 'floor' else ''}_{unit}"
                     spectrum = region.spectrum
                     columns[name] = np.zeros(0) if spectrum is None else getattr(spectrum, kind)[axis] * scale
+        if number:
+            columns |= {f"r{number}_{axis}_phase_deg": region.phase(axis) for axis in AXES}
     what = "amplitude spectrum (single-sided, Hann window, coherent gain corrected, four times zero-padded)"
     write_table(target, motion.source, _header(motion, what), columns, overwrite=overwrite)
 

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
-from magfilter.measure.spectrum import FEWEST, Peak, Spectrum, find_peaks, fit_phasors, frequencies, power, rms_of_white
+from magfilter.measure.spectrum import (
+    FEWEST,
+    Peak,
+    Spectrum,
+    find_peaks,
+    fit_phasors,
+    frequencies,
+    power,
+    rms_of_white,
+    waves,
+)
 from magfilter.measure.timing import Timing
 
 __all__ = ["AXES", "Motion", "RegionMotion"]
@@ -88,6 +98,18 @@ class RegionMotion:
             unit = self.direction if name == "along" else np.eye(2)[AXES.index(name)]
             floor[name] = self.noise.floor(unit, rms_of_white(count), len(grid))
         return Spectrum(grid, amplitude, floor, resolution)
+
+    def phase(self, axis: str) -> Floats:
+        """(k,) degrees, −180 to 180, by which the motion along "x", "y" or "along" is ahead of the first region's, at
+        the frequencies of the spectrum. NaN if either is not known; empty without a spectrum."""
+        if self.spectrum is None:
+            return np.zeros(0)
+        mine, theirs = (filled(region.axis(axis)) for region in (self, self._first or self))
+        if mine is None or theirs is None:
+            return np.full(len(self.spectrum.frequency), np.nan)
+        times, rate, even = self.timing.times, self.timing.rate, self.timing.even
+        turn = waves(mine, times, rate, even=even) * waves(theirs, times, rate, even=even).conj()
+        return np.asarray(np.degrees(np.angle(turn)))
 
     @cached_property
     def peaks(self) -> list[Peak]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_phasors", "power", "rms_of_white"]
+__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_phasors", "power", "rms_of_white", "uneven_window", "waves"]
 
 Floats = NDArray[np.float64]
 
@@ -95,19 +95,24 @@ def frequencies(count: int, rate: float) -> tuple[Floats, float]:
 
 def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> Floats:
     """Squared amplitudes (k,) of values (n,) at times (n,) s, at `frequencies(n, rate)`; `even`: evenly spaced."""
+    return np.asarray(np.abs(waves(values, times, rate, even=even)) ** 2)
+
+
+def waves(values: Floats, times: Floats, rate: float, *, even: bool = True) -> NDArray[np.complex128]:
+    """(k,) amplitudes and phases as complex numbers; otherwise as `power`. Phases count from the first time on."""
     values = _level(values, times)
     count = len(values)
     if even or count > DIRECT:
         window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
         found = np.fft.rfft(values * window, FINER * count)
-        return np.asarray(np.abs(found * (2 / window.sum())) ** 2)
+        return np.asarray(found * (2 / window.sum()))
     window = uneven_window(times, rate)
     hertz = frequencies(count, rate)[0]
-    out = np.empty(len(hertz))
+    out = np.empty(len(hertz), np.complex128)
     block = max(1, 4_000_000 // count)
     for begin in range(0, len(hertz), block):
         turn = np.exp(-2j * np.pi * hertz[begin : begin + block, None] * (times - times[0]))
-        out[begin : begin + block] = np.abs(turn @ (values * window) * (2 / window.sum())) ** 2
+        out[begin : begin + block] = turn @ (values * window) * (2 / window.sum())
     return out
 
 
