@@ -192,9 +192,10 @@ class _Look:
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
         shot = max(shots, key=lambda shot: len(shot.times))
-        count = len(shot.times)
         if len(shots) > 1:
-            self.warnings.append(f"the clip has cuts; its longest shot of {count} frames was looked at")
+            self.warnings.append(f"the clip has cuts; its longest shot of {len(shot.times)} frames was looked at")
+        kept = distinct(shot.prints)
+        count = int(kept.sum())
         if count < FEWEST:
             if self.stop.is_set():
                 raise Stopped
@@ -203,7 +204,6 @@ class _Look:
             )
         assert self.grid is not None
         moved = gathered(np.stack([np.zeros_like(shot.cells[0]), *shot.cells]))
-        kept = distinct(shot.prints)
         moved = moved[kept]
         timing = find_timing(self.reader.info, np.asarray(shot.times), self.fps, self.warnings, kept)
         uneven = None if timing.even else timing.times
@@ -219,9 +219,9 @@ class _Look:
             None if faint is None else self._vibration(faint),
             np.ascontiguousarray(picture),
             self.grid,
-            len(moved),
+            count,
             timing.rate,
-            timing.rate / len(moved),
+            timing.rate / count,
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
         )
