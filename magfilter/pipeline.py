@@ -283,7 +283,8 @@ class Job:
         """Lines for the user so far, each once."""
         written = self.writer.warnings if self.writer else []
         masks = self.targets.warnings if self.targets else []
-        return [*dict.fromkeys([*self.options.advice, *self.reader.warnings, *masks, *written])]
+        slow = self.magnifier.part.advice(self.reader.expected_frames)
+        return [*dict.fromkeys([*self.options.advice, *slow, *self.reader.warnings, *masks, *written])]
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Report:
         """Do it. The output has its name when this returns; if it raises, only after CorruptInput.

@@ -62,6 +62,15 @@ def parse_bands(value: Any, name: str = "notch") -> tuple[Band, ...]:
     return tuple(parse_band(item, name) for item in ([value] if one else value))
 
 
+def _covers(bands: Sequence[Band], whole: Band) -> bool:
+    """Whether bands, together, leave nothing of another."""
+    reached = whole[0]
+    for low, high in sorted(bands):
+        if low <= reached:
+            reached = max(reached, high)
+    return reached >= whole[1]
+
+
 def design(kind: Literal["band", "notch"], band: Band, rate: float) -> Floats:
     """A Butterworth filter of two poles a side as second-order sections, (n, 5): b0, b1, b2, a1, a2 with a0 = 1.
 
@@ -153,7 +162,8 @@ class MotionPart:
         velocity: what is measured is the motion since the frame before, not since one that stays.
 
     Raises:
-        OptionError: as `design`; for a rate that is none; for frequencies of a velocity.
+        OptionError: as `design`; for a rate that is none; for frequencies of a velocity; for a notch over the whole
+            band.
     """
 
     def __init__(
@@ -172,6 +182,11 @@ class MotionPart:
             raise OptionError(
                 f"{'band' if band else 'notch'} needs positions over time, and reference previous measures velocity; "
                 "use --reference first"
+            )
+        if band and _covers(self.notch, band):
+            raise OptionError(
+                f"nothing is left to magnify: notch {', '.join(f'{low:g}:{high:g}' for low, high in self.notch)} "
+                f"covers all of band {band[0]:g}:{band[1]:g}; make it narrower, or leave one of them out"
             )
         if rate is not None:
             self.tune(rate)
@@ -204,6 +219,17 @@ class MotionPart:
             if not rate:
                 raise OptionError(f"{name} does not say its frame rate, which band and notch need; give --fps RATE")
             self.tune(float(rate))
+
+    def advice(self, frames: int | None) -> list[str]:
+        """Lines for the user about a band of which a clip of so many frames shows nothing; None if that is unknown."""
+        # A low-pass is for what drifts.
+        if not (self.band and self.band[0] and self.rate and frames and frames / self.rate * self.band[1] < 1):
+            return []
+        low, high = self.band
+        return [
+            f"band {low:g}:{high:g} is of motion that takes {1 / high:.3g} s or more to come round, and the clip has "
+            f"{frames / self.rate:.3g} s: next to nothing is magnified; raise HIGH, or give the true rate with --fps"
+        ]
 
     def restart(self, at_rest: bool) -> None:
         """A new reference was taken. `at_rest`: it is the frame before the next, so nothing had moved until then.

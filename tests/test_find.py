@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import threading
 
@@ -14,6 +15,7 @@ from vibrations import RATE, SIZE, Disc, Way, encode, render, write
 from magfilter import OptionError, Stopped
 from magfilter.find import Found, Vibration, command, find_vibrations, vibrations
 from magfilter.find.cells import FEWEST, gathered, shapes
+from magfilter.find.clock import EvenClock, UnevenClock
 from magfilter.find.picture import at_its_most, draw_vibrations
 from magfilter.masks import Region
 from magfilter.overlay import ArrowGrid
@@ -68,6 +70,11 @@ def test_both_are_found_where_they_are(found):
     assert found.faint is None
     assert (found.frames, found.rate, found.resolution) == (FRAMES, RATE, RATE / FRAMES)
     assert found.picture.shape == (*SIZE, 3)
+
+
+def test_a_prompt_shows_no_arrays(found):
+    assert len(repr(found)) < 1000
+    assert "frequency=2.99" in repr(found.vibrations) or "frequency=3.0" in repr(found.vibrations)
 
 
 def test_phasors_say_which_way(found):
@@ -155,6 +162,52 @@ def test_variable_rate(tmp_path):
     found = find_vibrations(path)
     assert found.vibrations[0].frequency == pytest.approx(3, abs=0.05)
     assert "variable frame rate" in found.warnings[0]
+
+
+def test_missing_frames_leave_no_ghosts(tmp_path):
+    """Every tenth is missing, and a third of a second; near half the rate, where bridging would cost most."""
+    kept = np.array([n for n in range(120) if n % 10 != 3 and not 60 <= n < 70])
+    disc = Disc(LEFT, swinging(8.9, 0, 0.6))
+    path = encode(
+        tmp_path / "drop.mkv", film(disc, times=kept / RATE), "ffv1", "gray", pts=(kept * 1000 // RATE).tolist()
+    )
+    found = find_vibrations(path)
+    (only,) = found.vibrations
+    assert only.frequency == pytest.approx(8.9, abs=0.02)
+    assert only.amplitude == pytest.approx(0.6, rel=0.1)
+    assert holds(only.region, LEFT)
+    assert "drop.mkv lacks 21 of 120 frames of 30 a second" in found.warnings[0]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, "half"])
+def test_frequencies_of_frames_at_any_times(missing):
+    """Two cells' vibrations near each other's images; with nothing missing, all is as with an even clock."""
+    lot = np.random.default_rng(3)
+    half = np.abs(np.arange(400) - 180) > 100
+    kept = np.flatnonzero(half if missing == "half" else (lot.random(400) >= missing) | (np.arange(400) == 0))
+    times = kept / 50
+    moved = lot.normal(size=(len(kept), 2, 3, 4)).astype(np.float32) * np.float32(0.002)
+    moved[:, 0, 1, :2] += 0.3 * np.cos(2 * np.pi * 4.3 * times + 0.7).astype(np.float32)[:, None]
+    moved[:, 1, 1, 2:] += 0.05 * np.cos(2 * np.pi * 11.2 * times).astype(np.float32)[:, None]
+    rate = (len(kept) - 1) / times[-1]
+    strong, weak = shapes(moved, rate, 16, CLEAR, times)[0]
+    assert [strong.frequency, weak.frequency] == pytest.approx([4.3, 11.2], abs=0.005)
+    assert [strong.amplitude, weak.amplitude] == pytest.approx([0.3, 0.05], rel=0.03)
+    assert weak.over_noise > 10
+    assert np.angle(strong.phasors[0, 1, 0]) == pytest.approx(0.7, abs=0.02)
+    if not missing:
+        series = moved.reshape(400, -1).astype(float)
+        uneven, even = UnevenClock(times, 50).amplitudes(series), EvenClock(400, 50).amplitudes(series)
+        np.testing.assert_allclose(np.abs(uneven), np.abs(even), atol=0.002)
+
+
+def test_what_an_encoder_has_frozen_is_said(tmp_path):
+    pictures = film(Disc(LEFT, swinging(3, 0, 0.05)), frames=40)
+    frozen = find_vibrations(encode(tmp_path / "frozen.mp4", pictures, "libx264", "yuv420p", crf="26"))
+    assert frozen.vibrations == []
+    assert "of its pixels do not change from frame to frame: the encoder has frozen them" in frozen.warnings[-1]
+    kept = find_vibrations(write(tmp_path / "still.mkv", [pictures[0]] * 40))
+    assert (kept.vibrations, kept.warnings) == ([], [])
 
 
 def test_too_few_frames(tmp_path):
@@ -251,7 +304,7 @@ def run(capfd, monkeypatch, tmp_path):
 
 
 def test_table_picture_and_what_to_do(run, two, tmp_path):
-    code, out, _ = run(two, "-o", "shapes.png", "--fps", 60)
+    code, out, _ = run(two, "-o", "shapes.png", "--table", "found.csv", "--fps", 60)
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "90 frames at 60 a second, resolution 0.667 Hz"
@@ -264,6 +317,11 @@ def test_table_picture_and_what_to_do(run, two, tmp_path):
     assert float(lines[4].split()[7]) == pytest.approx(0.03 * SIZE[0] / SWING, rel=0.15)
     with av.open(str(tmp_path / "shapes.png")) as picture:
         assert picture.streams.video[0].height > 2 * SIZE[0]  # one below the other
+    with (tmp_path / "found.csv").open() as file:
+        rows = list(csv.DictReader(line for line in file if line[0] != "#"))
+    assert len(rows) == 2
+    assert float(rows[0]["frequency_hz"]) == pytest.approx(6, abs=0.05)
+    assert ",".join(rows[0][name] for name in ("x", "y", "width", "height")) == region
     code, out, err = run(two, "-o", "shapes.png")
     assert (code, out) == (1, "")
     assert "shapes.png already exists" in err
@@ -286,6 +344,9 @@ def test_quiet_still_and_no_picture(run, tmp_path):
         (["-t", "0"], "duration must be more than 0 seconds, got 0"),
         (["-ss", "-1"], "start must be 0 or more seconds, got -1"),
         (["--threads", "-1"], "threads must be 0"),
+        (["-o", "shapes.jpg"], "shapes.jpg would hold a picture, as PNG; end the name in .png"),
+        (["--table", "found.json"], "found.json would hold a table, as CSV; end the name in .csv"),
+        (["--table", "-"], "the table is written to a file; name it with --table found.csv"),
     ],
 )
 def test_options_out_of_range(run, options, text):

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
 import av
@@ -16,7 +17,7 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
-from magfilter.measure.output import peak_table, write_motion, write_plot, write_spectrum, write_uff
+from magfilter.measure.output import peak_table, write_motion, write_peaks, write_plot, write_spectrum, write_uff
 from magfilter.measure.survey import turn_field
 from magfilter.stages import Stopped
 
@@ -149,6 +150,12 @@ def test_a_turned_video_is_measured_as_a_player_shows_it(tmp_path):
         measure_motion(clip, roi="0,0,128,192")
 
 
+@pytest.mark.parametrize(("still", "said"), [("70,40,52,48", True), ("4,4,40,40", False)])
+def test_a_thing_is_not_its_own_background(clip, still, said):
+    found = measure_motion(clip, roi=ROI, still=still, duration=0.7, threads=1)
+    assert [line.startswith(f"still {still} lies on what is measured") for line in found.warnings] == [True] * said
+
+
 def test_vectors_turn_with_their_picture():
     flow = np.zeros((2, 4, 6), np.float32)
     flow[0, 1, 2] = 1  # to the right at row 1, column 2
@@ -265,6 +272,15 @@ def test_too_few_frames_for_a_spectrum(tmp_path, frames):
             write_uff(found, tmp_path / "motion.uff")
 
 
+def test_a_table_says_where_its_stretch_begins(clip, found, tmp_path):
+    part = measure_motion(clip, roi=ROI, start=0.5, duration=0.3, threads=1)
+    assert "array" not in repr(part.timing)
+    for motion, name in ((part, "part.csv"), (found, "whole.csv")):
+        write_motion(motion, tmp_path / name)
+        said = "# begins 0.5 s into the clip: frame and time count from there\n" in (tmp_path / name).read_text()
+        assert said == (motion is part)
+
+
 def test_another_reference(clip):
     """Against frame 3 the same motion has another zero."""
     found = measure_motion(clip, roi=ROI, reference="frame:3", duration=0.5, threads=1)
@@ -366,6 +382,19 @@ def test_the_command_writes_tables_and_prints_peaks(clip, tmp_path, capfd):
     assert "already exists; use -y" in capfd.readouterr().err
 
 
+def test_peaks_as_a_table(found, tmp_path):
+    scaled = replace(found, mm_per_px=0.5)
+    write_peaks(scaled, tmp_path / "peaks.csv")
+    (row,) = csv.DictReader(line for line in (tmp_path / "peaks.csv").open() if line[0] != "#")
+    (peak,) = found[0].peaks
+    assert (row["region"], row["axis"], row["phase_deg"]) == ("r0", "along", "0")
+    assert float(row["frequency_hz"]) == pytest.approx(peak.frequency)
+    assert float(row["frequency_sigma_hz"]) == pytest.approx(peak.frequency_sigma)
+    assert float(row["amplitude_mm"]) == pytest.approx(0.5 * peak.amplitude)
+    assert float(row["amplitude_sigma_px"]) == pytest.approx(peak.amplitude_sigma)
+    assert float(row["over_noise"]) == pytest.approx(peak.over_noise)
+
+
 def test_a_stream_gives_the_same(clip, found, tmp_path):
     """Through a pipe, to a table on stdout; what the survey sees of it differs, the motion does not."""
     with av.open(clip) as source, av.open(str(tmp_path / "in.nut"), "w") as target:
@@ -394,6 +423,9 @@ def test_a_stream_gives_the_same(clip, found, tmp_path):
         (("--fps", "-3"), 2, "fps must be more than 0"),
         (("-o", "x.csv", "--spectrum", "x.csv"), 2, "the same name"),
         (("--plot", "-"), 2, "writes a file"),
+        (("-o", "motion.json"), 2, "motion.json would hold a table, as CSV; end the name in .csv"),
+        (("--peaks", "peaks.png"), 2, "would hold a table, as CSV; end the name in .csv"),
+        (("--uff", "motion.csv"), 2, "would hold Universal File Format; end the name in .uff"),
         (("-o", "/nowhere/x.csv"), 1, "does not exist; create it"),
         (("--colour",), 2, "see magfilter-measure --help"),
     ],
@@ -408,7 +440,7 @@ def test_exit_codes(clip, arguments, code, message, capfd):
 @pytest.mark.parametrize(("option", "module", "extra"), [("--plot", "matplotlib", "plot"), ("--uff", "pyuff", "uff")])
 def test_a_missing_extra_is_named_with_its_command(clip, tmp_path, monkeypatch, capfd, option, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    assert run(clip, option, str(tmp_path / "out.png")) == 1
+    assert run(clip, option, str(tmp_path / ("out.uff" if extra == "uff" else "out.png"))) == 1
     assert f'pip install "magfilter[{extra}]"' in capfd.readouterr().err
 
 

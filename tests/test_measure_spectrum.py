@@ -20,9 +20,9 @@ def noise(size: float, seed: int = 0, count: int = COUNT) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, size, count)
 
 
-def peaks(values: np.ndarray, times: np.ndarray = TIMES, even: bool = True):
-    grid, _ = frequencies(len(values), RATE)
-    return find_peaks("x", values, times, RATE, np.zeros(len(grid)), (values, np.full(len(values), np.nan)), even)
+def peaks(values: np.ndarray, times: np.ndarray = TIMES, even: bool = True, rate: float = RATE):
+    grid, _ = frequencies(len(values), rate)
+    return find_peaks("x", values, times, rate, np.zeros(len(grid)), (values, np.full(len(values), np.nan)), even)
 
 
 @pytest.mark.parametrize("hertz", [1.0, 3.3, 7.0, 7.0625, 7.125, 12.51, 21.9])
@@ -79,3 +79,13 @@ def test_uneven_times_are_used_as_they_are():
     (peak,) = peaks(sine(0.3, 16.3, times), times, even=False)
     assert peak.frequency == pytest.approx(16.3, abs=0.01)
     assert peak.amplitude == pytest.approx(0.3, rel=0.01)
+
+
+@pytest.mark.parametrize("missing", [10, 40, 70])
+def test_a_vibration_is_found_on_either_side_of_a_gap(missing):
+    """Its skirts are wide then, and are not what it stands in."""
+    kept = np.array([n for n in range(COUNT) if not 60 <= n < 60 + missing])
+    values = sine(0.2, 6.1, TIMES[kept]) + sine(0.05, 9.7, TIMES[kept]) + noise(0.004, count=len(kept))
+    found = peaks(values, TIMES[kept], even=False, rate=len(kept) / COUNT * RATE)
+    assert [peak.frequency for peak in found] == pytest.approx([6.1, 9.7], abs=0.01)
+    assert [peak.amplitude for peak in found] == pytest.approx([0.2, 0.05], rel=0.03)

@@ -156,6 +156,11 @@ def test_parts_of_the_motion_are_normalised_and_named():
         ({"band": "2:4", "fps": 8}, "band 2:4 reaches 4 Hz, and 8 frames a second show motion only below 4 Hz"),
         ({"notch": "2:5", "fps": 8}, "notch 2:5 reaches 5 Hz"),
         ({"band": "2:4", "reference": "previous"}, "band needs positions .* previous measures velocity"),
+        (
+            {"band": "2:4", "notch": "1:5"},
+            "nothing is left to magnify: notch 1:5 covers all of band 2:4",
+        ),
+        ({"band": "2:4", "notch": ["3:9", "2:3.5"]}, "notch 3:9, 2:3.5 covers all of band 2:4"),
         ({"notch": "2:4", "reference": "previous"}, "notch needs positions .*; use --reference first"),
     ],
 )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from vibrations import RATE, SIZE, Disc, Way, amplitude, read, render, write
 
-from magfilter import EncodeOptions, magnify_video
+from magfilter import EncodeOptions, MagnifyOptions, magnify_video
+from magfilter.pipeline import Job
 
 SECONDS = 4
 SETTLED = int(1.5 * RATE)  # frames until the filters have
@@ -60,6 +61,22 @@ def test_the_ruler_is_straight(two):
         seen = track(disc, read(two))
         np.testing.assert_allclose(seen, original(disc), atol=0.01)
         assert amplitude(seen[SETTLED:], hertz) == pytest.approx(SWING, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"band": "0.05:0.2"}, "band 0.05:0.2 is of motion that takes 5 s or more to come round, and the clip has 4 s"),
+        ({"band": "2:4", "fps": 3000}, "takes 0.25 s or more to come round, and the clip has 0.04 s"),
+        ({"band": "0.1:0.3"}, None),
+        ({"band": "0:0.2"}, None),  # what drifts
+        ({}, None),
+    ],
+)
+def test_a_band_too_slow_for_the_clip_is_told(two, options, said):
+    with Job(two, None, MagnifyOptions(**options)) as job:
+        assert [line for line in job.warnings if said and said in line] == job.warnings
+        assert len(job.warnings) == (said is not None)
 
 
 @pytest.mark.slow

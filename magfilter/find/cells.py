@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.find.clock import EvenClock, UnevenClock
 from magfilter.measure.spectrum import APART, AROUND, FINER, frequencies
 from magfilter.overlay import beside
 
@@ -19,6 +20,7 @@ __all__ = ["FEWEST", "PARTS", "Shape", "gathered", "shapes"]
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Phasors = NDArray[np.complex128]
+Clock = EvenClock | UnevenClock
 
 FEWEST = 16  # frames of which a spectrum is made
 # Times the noise, root mean square, that the strongest cell of a vibration is above it; of noise alone one bin in e²⁵
@@ -74,48 +76,62 @@ def gathered(parts: Field) -> Field:
     return out
 
 
-def shapes(moved: Field, rate: float, side: float, sight: Field) -> tuple[list[Shape], Shape | None]:
+def shapes(
+    moved: Field, rate: float, side: float, sight: Field, times: Floats | None = None
+) -> tuple[list[Shape], Shape | None]:
     """The vibrations in the motion of cells, strongest first; where there is none, what comes nearest to one.
 
     Args:
-        moved: (n, 2, rows, columns) px, evenly spaced.
-        rate: frames a second.
+        moved: (n, 2, rows, columns) px.
+        rate: frames a second, on average.
         side: px, of a cell.
         sight: (rows, columns), how much a motion by a px changes the pixels of a cell, times their noise.
+        times: (n,) s, where the frames are not evenly spaced.
     """
     count = len(moved)
     if count < FEWEST:
         return [], None
     grid, bin_ = frequencies(count, rate)
-    power, over = _spectra(moved, side)
-    over *= power * sight**2 > SHOWS**2
+    clock = EvenClock(count, rate) if times is None else UnevenClock(times, rate)
+    power, over = _spectra(moved, clock, side, sight)
     free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
     while len(found) < MOST:
-        clear = (over > CLEAR) & beside(over > BESIDE) & free[:, None, None] & (power > SPURIOUS**2 * known)
+        allowed = free[:, None, None] & (power > SPURIOUS**2 * known)
+        clear = (over > CLEAR) & beside(over > BESIDE) & allowed
+        likely = np.where(clear, power, 0) if clear.any() else np.where(allowed, over, 0)
+        if times is not None and likely.any():
+            # A vibration's skirts are wide where frames are missing; what it stands in shows when it is taken away.
+            at, y, x = np.unravel_index(int(np.argmax(likely)), over.shape)
+            without = clock.rest(moved, clock.settled(moved[:, :, y, x], float(grid[at])))
+            over[at] = _spectra(without, clock, side, sight, power)[1][at]
+            clear[at] = (over[at] > CLEAR) & beside(over[at] > BESIDE) & allowed[at]
         if not clear.any():
             break
         best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
-        found.append(_shape(moved, grid, power, over, best, BESIDE))
+        found.append(_shape(moved, clock, grid, power, over, best, BESIDE))
         known += _near(power[best])
         free &= np.abs(grid - found[-1].frequency) > APART * bin_
+        if times is not None:
+            moved = clock.rest(moved, found[-1].frequency)
+            power, over = _spectra(moved, clock, side, sight)
     if found or not free.any():
         return sorted(found, key=lambda shape: -shape.amplitude), None
     best = int(np.argmax(np.where(free, power.sum((1, 2)), 0)))
     faint = beside(over[best] > FAINT) & (over[best] > FAINT)
-    return [], _shape(moved, grid, power, over, best, FAINT) if faint.any() else None
+    return [], _shape(moved, clock, grid, power, over, best, FAINT) if faint.any() else None
 
 
-def _shape(moved: Field, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
+def _shape(moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
     """What vibrates at about `grid[best]`: the cells that are `least` times above their noise, two or more together."""
     members = (over[best] > least) & beside(over[best] > least)
     # The frequency is that of all who show it: the maximum of their sum, by a parabola through its neighbours.
     summed = power[:, members].sum(1)
     low, high = max(best - FINER, 1), min(best + FINER + 1, len(grid) - 1)
     frequency = _summit(grid, summed, low + int(np.argmax(summed[low:high])))
-    turns = frequency / (2 * grid[-1])  # a frame
-    phasors = np.where(members, _phasors(moved, turns), 0)
+    frequency = clock.settled(moved[:, :, members], frequency)
+    phasors = np.where(members, clock.phasors(moved, frequency), 0)
     size = np.sqrt((np.abs(phasors) ** 2).sum(0))
     amplitude = float(np.percentile(size[members], FASTEST))
     place = np.unravel_index(int(np.argmax(np.where(members, power[best], 0))), members.shape)
@@ -123,23 +139,28 @@ def _shape(moved: Field, grid: Floats, power: Field, over: Field, best: int, lea
     return Shape(frequency, amplitude, float(over[best][members].max()), phasors, _around(strong))
 
 
-def _spectra(moved: Field, side: float) -> tuple[Field, Field]:
-    """Squared amplitudes (k, rows, columns) px², and amplitudes over the noise of the frequencies around."""
+def _spectra(moved: Field, clock: Clock, side: float, sight: Field, seen: Field | None = None) -> tuple[Field, Field]:
+    """Squared amplitudes (k, rows, columns) px², and amplitudes over the noise of the frequencies around, 0 where
+    they could not be seen.
+
+    `seen` are other squared amplitudes that are held against this noise, and returned.
+    """
     count, _, rows, columns = moved.shape
-    times = np.arange(count) - (count - 1) / 2
-    window = (np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2)[:, None]
     series = moved.reshape(count, 2, -1).astype(np.float64)
     kept = FINER * count // 2 + 1
     power = np.empty((kept, rows * columns), np.float32)
     over = np.empty_like(power)
     for begin in range(0, rows * columns, BLOCK):
         part = series[:, :, begin : begin + BLOCK].reshape(count, -1)
-        part = part - part.mean(0) - times[:, None] * (times @ part / (times @ times))
-        found = np.abs(np.fft.rfft(part * window, FINER * count, axis=0)[:kept] * (2 / window.sum())) ** 2
-        both = found.reshape(kept, 2, -1).sum(1)
+        both = (np.abs(clock.amplitudes(part)) ** 2).reshape(kept, 2, -1).sum(1)
+        noise = _around_noise(both) + (LEAST * side) ** 2
+        if seen is not None:
+            both = seen.reshape(kept, -1)[:, begin : begin + BLOCK].astype(np.float64)
         power[:, begin : begin + BLOCK] = both
-        over[:, begin : begin + BLOCK] = np.sqrt(both / (_around_noise(both) + (LEAST * side) ** 2))
-    return power.reshape(kept, rows, columns), over.reshape(kept, rows, columns)
+        over[:, begin : begin + BLOCK] = np.sqrt(both / noise)
+    power, over = power.reshape(kept, rows, columns), over.reshape(kept, rows, columns)
+    over *= power * sight**2 > SHOWS**2
+    return power, over
 
 
 def _around_noise(power: Floats) -> Floats:
@@ -152,17 +173,6 @@ def _around_noise(power: Floats) -> Floats:
     low = np.minimum(at.astype(np.intp), len(thin) - 1)
     share = (at - low)[:, None]
     return np.asarray(middle[low] * (1 - share) + middle[np.minimum(low + 1, len(thin) - 1)] * share)
-
-
-def _phasors(moved: Field, turns: float) -> Phasors:
-    """(2, rows, columns): what of every cell's motion goes round so many times a frame."""
-    count = len(moved)
-    window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
-    times = np.arange(count) - (count - 1) / 2
-    wave = window * np.exp(-2j * np.pi * turns * np.arange(count)) * (2 / window.sum())
-    drift = np.tensordot(times, moved, 1) / (times @ times)
-    found = np.tensordot(wave, moved, 1) - wave.sum() * moved.mean(0) - (wave @ times) * drift
-    return np.asarray(found, np.complex128)
 
 
 def _summit(grid: Floats, power: Field, at: int) -> float:

@@ -15,6 +15,7 @@ from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stop
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
+from magfilter.measure.output import TABLE, check_suffix, write_table
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
@@ -54,6 +55,7 @@ Examples
     metavar="PNG",
     help=f"Draw the first {PICTURED}: how the parts of the scene are displaced when they are displaced the most.",
 )
+@click.option("--table", metavar="FILE", help="CSV of the vibrations found, a line each.")
 @click.option(
     "--fps",
     type=float,
@@ -62,11 +64,17 @@ Examples
 )
 @click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Look at this much: seconds, or [HH:]MM:SS.")
+@click.option(
+    "-t",
+    "--duration",
+    type=seconds,
+    metavar="TIME",
+    help="Look at this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
+)
 @engine_options
 @proxy_option("Look at a copy of at most this size; 0 looks at full size.")
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
-@click.option("-y", "overwrite", is_flag=True, help="Replace the picture if it exists.")
+@click.option("-y", "overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Results and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an internal error came from.")
 @click.version_option(__version__, prog_name=NAME)
@@ -81,7 +89,13 @@ def command(source: str, target: str | None, **o: Any) -> None:
     if target is not None:
         if is_pipe(target):
             raise OptionError("the picture is written to a file; name it with -o shapes.png")
+        check_suffix(target, "a picture, as PNG", ".png")
         check_target(target, source, o["overwrite"])
+    if o["table"] is not None:
+        if is_pipe(o["table"]):
+            raise OptionError("the table is written to a file; name it with --table found.csv")
+        check_suffix(o["table"], "a table, as CSV", *TABLE)
+        check_target(o["table"], source, o["overwrite"])
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
     begun = time.perf_counter()
@@ -95,6 +109,8 @@ def command(source: str, target: str | None, **o: Any) -> None:
         drawn = found.vibrations or ([found.faint] if found.faint else [])
         if target is not None and drawn:
             write_png(target, draw_vibrations(found, drawn), source, o["overwrite"])
+        if o["table"] is not None:
+            write_found(found, o["table"], source, o["overwrite"])
         seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
         seen.warnings = found.warnings
         printer.finish(seen)
@@ -136,6 +152,19 @@ def described(found: Found, fps: float | None = None) -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], fps)])
+
+
+def write_found(found: Found, target: str, source: str, overwrite: bool) -> None:
+    """The vibrations as CSV, strongest first: frequency, amplitude, how far it stands above the noise, rectangle."""
+    each = found.vibrations
+    columns: dict[str, list[Any]] = {
+        "frequency_hz": [one.frequency for one in each],
+        "amplitude_px": [one.amplitude for one in each],
+        "over_noise": [one.over_noise for one in each],
+        **{name: [getattr(one.region, name) for one in each] for name in ("x", "y", "width", "height")},
+    }
+    head = [f"vibrations found by magfilter {__version__} in {source}", described(found).splitlines()[0]]
+    write_table(target, source, head, columns, overwrite=overwrite)
 
 
 def suggested(found: Found, vibration: Vibration, fps: float | None = None) -> str:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,10 @@ from magfilter.errors import OptionError
 from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
+from magfilter.measure.repeats import distinct, fingerprint
 from magfilter.measure.survey import turn_field
-from magfilter.measure.tracks import find_timing
+from magfilter.measure.timing import find_timing
+from magfilter.measure.tracks import compressed, frozen_notes
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
@@ -54,7 +55,7 @@ class Vibration:
     amplitude: float
     over_noise: float
     region: Region
-    phasors: NDArray[np.complex128]
+    phasors: NDArray[np.complex128] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Found:
 
     vibrations: list[Vibration]
     faint: Vibration | None
-    picture: NDArray[np.uint8]
+    picture: NDArray[np.uint8] = field(repr=False)
     grid: ArrowGrid
     frames: int
     rate: float
@@ -100,7 +101,7 @@ def find_vibrations(
     """What vibrates in a video, where, and how often.
 
     The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts, of a long
-    one the first 20,000 frames.
+    one the first 20,000 frames. Frames that only repeat the one before are left out, if they do so regularly.
 
     Args:
         source: path, or "-" for stdin.
@@ -140,6 +141,23 @@ def find_vibrations(
         reader.close()
 
 
+class _Shot:
+    """The frames of a shot: the first, which the others are measured against, and a few numbers of each."""
+
+    def __init__(self, reference: Frame) -> None:
+        self.reference = self._before = reference
+        self.cells: list[Field] = []  # of all but the first
+        self.times: list[float] = []  # s
+        self.prints: list[int] = []
+        self.unchanged: list[float] = []  # share of the pixels that are those of the frame before
+
+    def add(self, frame: Frame) -> None:
+        self.times.append(np.nan if frame.time is None else frame.time)
+        self.prints.append(fingerprint(frame))
+        self.unchanged.append(float(np.mean(frame.planes[0] == self._before.planes[0])))
+        self._before = frame
+
+
 class _Look:
     def __init__(
         self,
@@ -160,37 +178,42 @@ class _Look:
         self.warnings: list[str] = []
 
     def run(self) -> Found:
-        shots: list[tuple[Frame, list[Field], list[float]]] = []
+        shots: list[_Shot] = []
         begun = time.perf_counter()
         for number, frame in enumerate(looking_ahead(self._frames(), self.magnifier.foresee, self.at_once), 1):
             found = self.magnifier.measure(frame)
             if found.flow is None:
-                shots.append((frame, [], []))
+                shots.append(_Shot(frame))
             else:
-                shots[-1][1].append(self._cells(found.flow if found.part is None else found.part))
-            if number % CALM == 0 and shots[-1][0] is not frame:
-                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1][0])))
-            shots[-1][2].append(np.nan if frame.time is None else frame.time)
+                shots[-1].cells.append(self._cells(found.flow if found.part is None else found.part))
+            if number % CALM == 0 and shots[-1].reference is not frame:
+                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1].reference)))
+            shots[-1].add(frame)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
         if not shots:
             raise Stopped
-        reference, cells, times = max(shots, key=lambda shot: len(shot[2]))
+        shot = max(shots, key=lambda shot: len(shot.times))
         if len(shots) > 1:
-            self.warnings.append(f"the clip has cuts; its longest shot of {len(times)} frames was looked at")
-        if len(times) < FEWEST:
+            self.warnings.append(f"the clip has cuts; its longest shot of {len(shot.times)} frames was looked at")
+        kept = distinct(shot.prints)
+        count = int(kept.sum())
+        if count < FEWEST:
             if self.stop.is_set():
                 raise Stopped
             raise OptionError(
-                f"{self.reader.name}: {len(times)} frames in a row are too few to tell a frequency; {FEWEST} are needed"
+                f"{self.reader.name}: {count} frames in a row are too few to tell a frequency; {FEWEST} are needed"
             )
         assert self.grid is not None
-        moved = gathered(np.stack([np.zeros_like(cells[0]), *cells]))
-        timing = find_timing(self.reader.info, np.asarray(times), self.fps, self.warnings)
-        if not timing.even:
-            moved = _evenly(moved, timing.times)
-        clear, faint = shapes(moved, timing.rate, self._side, self._sight(reference))
-        picture = np.rot90(reference.to_rgb(), self.turns)
+        moved = gathered(np.stack([np.zeros_like(shot.cells[0]), *shot.cells]))
+        moved = moved[kept]
+        timing = find_timing(self.reader.info, np.asarray(shot.times), self.fps, self.warnings, kept)
+        uneven = None if timing.even else timing.times
+        clear, faint = shapes(moved, timing.rate, self._side, self._sight(shot.reference), uneven)
+        if not clear and compressed(self.reader):
+            frozen = float(np.mean(np.array(shot.unchanged)[kept][1:]))
+            self.warnings += [f"{self.reader.name}: {note}" for note in frozen_notes(frozen)]
+        picture = np.rot90(shot.reference.to_rgb(), self.turns)
         if picture.dtype != np.uint8:
             picture = np.rint(picture / 257).astype(np.uint8)
         return Found(
@@ -198,9 +221,9 @@ class _Look:
             None if faint is None else self._vibration(faint),
             np.ascontiguousarray(picture),
             self.grid,
-            len(times),
+            count,
             timing.rate,
-            timing.rate / len(times),
+            timing.rate / count,
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
         )
@@ -259,13 +282,3 @@ def _finer(edges: NDArray[np.intp]) -> NDArray[np.intp]:
     """The edges of cells' parts."""
     at = np.interp(np.arange(PARTS * (len(edges) - 1) + 1) / PARTS, np.arange(len(edges)), edges)
     return np.floor(at).astype(np.intp)
-
-
-def _evenly(moved: Field, times: NDArray[np.float64]) -> Field:
-    """Motion (n, …) at times (n,) s, at as many evenly spaced ones instead, by straight lines."""
-    at = np.linspace(times[0], times[-1], len(times))
-    after = np.clip(np.searchsorted(times, at), 1, len(times) - 1)
-    share = ((at - times[after - 1]) / np.maximum(times[after] - times[after - 1], 1e-12)).astype(np.float32)
-    share = share.reshape(-1, *[1] * (moved.ndim - 1))
-    out: Any = moved[after - 1] * (1 - share) + moved[after] * share
-    return np.asarray(out, np.float32)

@@ -15,7 +15,17 @@ from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stop
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.measure.motion import measure_motion
 from magfilter.measure.options import MeasureOptions
-from magfilter.measure.output import check_extra, peak_table, write_motion, write_plot, write_spectrum, write_uff
+from magfilter.measure.output import (
+    TABLE,
+    check_extra,
+    check_suffix,
+    peak_table,
+    write_motion,
+    write_peaks,
+    write_plot,
+    write_spectrum,
+    write_uff,
+)
 from magfilter.measure.result import Motion
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
@@ -58,6 +68,7 @@ Examples
 )
 @click.option("-o", "--output", "motion_file", metavar="FILE", help="CSV of displacements over time; - is stdout.")
 @click.option("--spectrum", "spectrum_file", metavar="FILE", help="CSV of amplitude spectra and noise floors.")
+@click.option("--peaks", "peaks_file", metavar="FILE", help="CSV of the vibrations found, a line each.")
 @click.option(
     "--plot", "plot_file", metavar="FILE", help='Picture of both (.png, .svg, .pdf); needs "magfilter[plot]".'
 )
@@ -83,7 +94,13 @@ Examples
     help="The frame that motion is measured against.",
 )
 @click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@click.option(
+    "-t",
+    "--duration",
+    type=seconds,
+    metavar="TIME",
+    help="Work on this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
+)
 @engine_options
 @proxy_option("What moves is looked for on a copy of at most this size; it is measured at full size.")
 @click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")
@@ -118,7 +135,7 @@ def command(source: str, **o: Any) -> None:
         _write(motion, o)
         printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
         # Beside a table on stdout, for people only.
-        to_stderr = "-" in (o["motion_file"], o["spectrum_file"])
+        to_stderr = "-" in (o["motion_file"], o["spectrum_file"], o["peaks_file"])
         click.echo(peak_table(motion), err=to_stderr)
     if motion.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
@@ -134,13 +151,18 @@ def _check_files(source: str, o: dict[str, Any]) -> None:
     """Whatever can be wrong with the files and packages asked for, before an hour is spent."""
     if is_pipe(source) and sys.stdin.isatty():
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
-    names = [o[key] for key in ("motion_file", "spectrum_file", "plot_file", "uff_file") if o[key] is not None]
+    tables = [o[key] for key in ("motion_file", "spectrum_file", "peaks_file") if o[key] is not None]
+    names = [*tables, *(o[key] for key in ("plot_file", "uff_file") if o[key] is not None)]
     same = {os.path.abspath(name) for name in names}
     if len(same) < len(names):
         raise OptionError("two outputs have the same name; give each its own file")
     for option, name in (("--plot", o["plot_file"]), ("--uff", o["uff_file"])):
         if name is not None and is_pipe(name):
             raise OptionError(f"{option} writes a file; name one instead of {name}")
+    for name in tables:
+        check_suffix(name, "a table, as CSV", *TABLE)
+    if o["uff_file"] is not None:
+        check_suffix(o["uff_file"], "Universal File Format", ".uff", ".unv", ".uf58")
     for name in names:
         check_target(name, source, o["overwrite"])
     if o["plot_file"] is not None:
@@ -153,6 +175,7 @@ def _write(motion: Motion, o: dict[str, Any]) -> None:
     for key, write in (
         ("motion_file", write_motion),
         ("spectrum_file", write_spectrum),
+        ("peaks_file", write_peaks),
         ("plot_file", write_plot),
         ("uff_file", write_uff),
     ):

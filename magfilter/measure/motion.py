@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.masks import Region
+from magfilter.measure.choose import choose_background, choose_patches, place
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
-from magfilter.measure.survey import ENOUGH, Pattern, Survey, still_patches, texture, turn_field
-from magfilter.measure.tracks import Tracks, find_timing, grown_by, keeps_most, notes_on
+from magfilter.measure.survey import ENOUGH, Pattern, Survey, turn_field
+from magfilter.measure.timing import find_timing
+from magfilter.measure.tracks import Tracks, compressed, notes_on
 from magfilter.media import Frame, VideoReader
 from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
@@ -45,9 +47,6 @@ BUFFER = 256_000_000  # bytes of a stream's first frames, held until it is known
 LIKE = 0.5  # correlation below which the network is asked
 LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
-WHITE, BLACK = 0.985, 0.005  # of 0..1: a sensor clips there
-RIM = 2  # px of a thing along its ground that are left out
-CLIPPED = 3  # px around clipped pixels that are left out
 
 
 def measure_motion(
@@ -205,8 +204,8 @@ class _Job:
                     yield held.pop(0)
                 yield from frames
 
-            patches, patterns = self._choose(survey, light, noise, regions)
-            background = self._background(survey, light, noise, regions, patterns)
+            patches, patterns = choose_patches(survey, light, noise, regions, self.warnings)
+            background = choose_background(survey, light, noise, regions, patterns, self.options, self.warnings)
             tracks = Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
             last = None
             for number, frame in enumerate(all_frames()):
@@ -258,57 +257,6 @@ class _Job:
             self._tell(len(survey), ENOUGH, begun, frame.time)
         return quiet if np.isfinite(quiet) else 0.0
 
-    def _choose(
-        self, survey: Survey, light: Array, noise: float, regions: tuple[Region, ...]
-    ) -> tuple[list[Patch], list[Pattern]]:
-        slope = texture(light)
-        clipped = grown_by((light >= WHITE) | (light <= BLACK), CLIPPED)
-        patches, patterns = [], []
-        for region in regions:
-            pattern = survey.pattern(region, slope)
-            rows, cols = _place(region)
-            strength = slope[rows, cols]
-            # The ground shows through at the rim; but of a thin thing the rim is all there is.
-            inner = pattern.weights * ~grown_by(pattern.weights < 0.5, RIM)
-            weights = inner if keeps_most(inner, pattern.weights, strength) else pattern.weights
-            sound = weights * ~clipped[rows, cols]
-            if keeps_most(sound, weights, strength):
-                weights = sound
-            else:
-                self.warnings.append(
-                    f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
-                    "if they are overexposed, the displacement may be a little off"
-                )
-            patches.append(Patch(light, (region.y, region.x), weights, noise))
-            patterns.append(pattern)
-        return patches, patterns
-
-    def _background(
-        self, survey: Survey, light: Array, noise: float, regions: tuple[Region, ...], patterns: list[Pattern]
-    ) -> Background:
-        moving = np.zeros(light.shape, bool)
-        for region, pattern in zip(regions, patterns, strict=True):
-            whole = (region.height, region.width) == light.shape and not pattern.motion
-            if not whole:  # nothing moves in it more than the rest does, so all of it may rest
-                rows, cols = _place(region)
-                moving[rows, cols] |= pattern.weights > 0.1
-        motion = min((p.motion for p in patterns if p.motion), default=0.0)
-        within = self.options.still_region
-        still = still_patches(survey, light, noise, moving, motion, within)
-        if within is not None and not still:
-            raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
-        if not still and self.options.detrend:
-            raise OptionError(
-                "detrend finds no textured background that rests; name some with --still x,y,width,height, "
-                "or leave out --detrend"
-            )
-        if not still:
-            self.warnings.append(
-                "no still background with texture was found; the uncertainty is from the fit alone, and the camera's "
-                "own motion is not in it; name some with --still x,y,width,height"
-            )
-        return Background(still, self.options.detrend)
-
     # -- the measurement
 
     def _measure(
@@ -346,12 +294,12 @@ class _Job:
             if not lost and len(patch.axes):
                 tracks.last[k] = fit.vector
             vector = fit.vector - (camera[0] + patch.centre @ camera[1:]) if self.options.detrend else fit.vector
-            frozen = -1.0
+            frozen = np.nan
             if before is not None:
-                rows, cols = _place(regions[k])
+                rows, cols = place(regions[k])
                 frozen = float(np.mean((before[rows, cols] == light[rows, cols])[tracks.parts[k]]))
             tracks.add(k, np.full(2, np.nan) if lost else vector, np.nan if lost else fit.noise, lost, frozen)
-        tracks.times.append(np.nan if frame.time is None else frame.time)
+        tracks.end(frame)
         return light
 
     def _finish(
@@ -363,11 +311,13 @@ class _Job:
         background: Background,
         tracks: Tracks,
     ) -> Motion:
-        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings)
-        lossy = bool(reader.stream.codec_context.codec.lossy) and not reader.info.codec.startswith("rawvideo")
-        found = []
+        kept = tracks.distinct()
+        background.keep(kept)
+        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
+        lossy = compressed(reader)
+        found: list[RegionMotion] = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
-            vectors, residue, lost, frozen = tracks.of(k)
+            vectors, residue, lost, frozen = tracks.of(k, kept)
             noise = background.noise_of(patch, residue, timing.times, timing.rate, timing.even)
             notes = notes_on(patch, pattern, lost, len(vectors), frozen if lossy else 0.0)
             for note in notes:
@@ -377,11 +327,12 @@ class _Job:
             sigma = np.where(patch.told, np.sqrt(sides), np.nan)
             across = vectors if len(patch.axes) else np.full_like(vectors, np.nan)
             share = float(pattern.weights.mean())
-            direction = main_direction(across, noise.variance, patch.axes)
+            first = found[0] if found else None
+            direction = main_direction(across, noise.variance, patch.axes, first.direction if first else None)
             across = across if len(patch.axes) != 1 else np.nan_to_num(across) + 0 * residue[:, None]
             found.append(
                 RegionMotion(
-                    region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across
+                    region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across, first
                 )
             )
         return Motion(
@@ -395,8 +346,5 @@ class _Job:
             warnings=[*dict.fromkeys([*reader.warnings, *self.warnings])],
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
+            start=self.options.start or 0.0,
         )
-
-
-def _place(region: Region) -> tuple[slice, slice]:
-    return slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.measure.register import Patch
+from magfilter.measure.repeats import thinned
 from magfilter.measure.spectrum import FEWEST, power
 
 __all__ = ["Background", "StillNoise"]
@@ -93,6 +94,10 @@ class Background:
         self._tracks.extend(off.ravel())
         self._noises.extend(noises)
         return self._camera(off) if self.patches else np.zeros((3, 2))
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Forget all but some of the frames (n,)."""
+        self._tracks, self._noises = thinned(self._tracks, kept), thinned(self._noises, kept)
 
     def _camera(self, off: Floats) -> Floats:
         affine = len(self.patches) >= AFFINE

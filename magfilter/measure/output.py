@@ -7,19 +7,36 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from magfilter._version import __version__
-from magfilter.errors import MagfilterError, OutputError
+from magfilter.errors import MagfilterError, OptionError, OutputError
 from magfilter.measure.result import AXES, Motion
 from magfilter.measure.spectrum import CLEAR, LOWEST, Spectrum
+from magfilter.media.source import is_pipe
 from magfilter.media.target import PartFile, write_failed
 
-__all__ = ["check_extra", "peak_table", "write_motion", "write_plot", "write_spectrum", "write_uff"]
+__all__ = [
+    "TABLE",
+    "check_extra",
+    "check_suffix",
+    "peak_table",
+    "write_motion",
+    "write_peaks",
+    "write_plot",
+    "write_spectrum",
+    "write_table",
+    "write_uff",
+]
+
+Floats = NDArray[np.float64]
+
+TABLE = (".csv", ".txt", ".dat")  # what the name of a table may end in
 
 NUMBER = "%.9g"  # times of a long recording need so many digits
 TALL = 3.2  # inches of plot a region
@@ -46,6 +63,8 @@ def _header(motion: Motion, what: str) -> list[str]:
         f"frames: {motion.frames}, frame rate: {motion.rate:.10g} Hz" + ("" if motion.timing.even else " on average"),
         f"reference: {motion.reference}; x to the right, y down, in the picture as a player shows it",
     ]
+    if motion.start:
+        lines.append(f"begins {motion.start:g} s into the clip: frame and time count from there")
     if motion.mm_per_px:
         lines.append(f"scale: {motion.mm_per_px:g} mm a pixel")
     if motion.detrended:
@@ -63,16 +82,39 @@ def _header(motion: Motion, what: str) -> list[str]:
     return lines
 
 
-def _table(motion: Motion, what: str, names: list[str], columns: list[Any]) -> Callable[[Any], None]:
+def check_suffix(name: str, what: str, *suffixes: str) -> None:
+    """Raise OptionError if a file's name says that it is something else: names end in one of `suffixes` or in none."""
+    suffix = Path(name).suffix.lower()
+    if suffix and not is_pipe(name) and suffix not in suffixes:
+        raise OptionError(f"{name} would hold {what}; end the name in {suffixes[0]}")
+
+
+def write_table(
+    target: str | os.PathLike[str],
+    source: str,
+    head: Sequence[str],
+    columns: Mapping[str, Sequence[Any] | Floats | NDArray[np.intp]],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Columns of as many numbers or texts each, by their names, as CSV; lines of `head` begin with #. NaN is empty.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+
+    def shown(value: Any) -> str:
+        return value if isinstance(value, str) else "" if np.isnan(value) else NUMBER % value
+
     def write(file: Any) -> None:
-        for line in _header(motion, what):
+        for line in head:
             file.write(f"# {' '.join(line.split())}\n")
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(names)
-        for row in zip(*columns, strict=True):
-            rows.writerow(["" if np.isnan(value) else NUMBER % value for value in row])
+        rows.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            rows.writerow([shown(value) for value in row])
 
-    return write
+    _save(os.fspath(target), source, overwrite, write)
 
 
 def _save(target: str, source: str, overwrite: bool, write: Callable[[Any], None], *, binary: bool = False) -> None:
@@ -105,35 +147,59 @@ def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: b
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    names, columns = ["frame", "time_s"], [np.arange(motion.frames), motion.times]
+    columns: dict[str, Any] = {"frame": motion.timing.numbers, "time_s": motion.times}
     for number, region in enumerate(motion.regions):
         for unit, scale in _units(motion):
             values = [*region.displacement.T, region.along, *region.sigma.T, region.along_sigma]
             kinds = ("dx", "dy", "along", "dx_sigma", "dy_sigma", "along_sigma")
-            names += [f"r{number}_{kind}_{unit}" for kind in kinds]
-            columns += [value * scale for value in values]
-    _save(os.fspath(target), motion.source, overwrite, _table(motion, "displacement", names, columns))
+            columns |= {f"r{number}_{kind}_{unit}": value * scale for kind, value in zip(kinds, values, strict=True)}
+    write_table(target, motion.source, _header(motion, "displacement"), columns, overwrite=overwrite)
 
 
 def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Amplitude spectra as CSV: frequency_hz, and of region number K rK_x_px, rK_y_px, rK_along_px, and the noise
-    floors rK_x_floor_px and so on; in mm too if the scale is known. Without a spectrum, the head alone.
+    floors rK_x_floor_px and so on; in mm too if the scale is known. Of all regions but the first also
+    rK_x_phase_deg and so on, by which the motion is ahead of the first region's. Without a spectrum, the head alone.
 
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    names, columns = ["frequency_hz"], []
     first = motion.regions[0].spectrum
-    columns.append(np.zeros(0) if first is None else first.frequency)
+    columns = {"frequency_hz": np.zeros(0) if first is None else first.frequency}
     for number, region in enumerate(motion.regions):
         for unit, scale in _units(motion):
             for kind in ("amplitude", "floor"):
                 for axis in AXES:
-                    names.append(f"r{number}_{axis}{'_floor' if kind == 'floor' else ''}_{unit}")
+                    name = f"r{number}_{axis}{'_floor' if kind == 'floor' else ''}_{unit}"
                     spectrum = region.spectrum
-                    columns.append(np.zeros(0) if spectrum is None else getattr(spectrum, kind)[axis] * scale)
+                    columns[name] = np.zeros(0) if spectrum is None else getattr(spectrum, kind)[axis] * scale
+        if number:
+            columns |= {f"r{number}_{axis}_phase_deg": region.phase(axis) for axis in AXES}
     what = "amplitude spectrum (single-sided, Hann window, coherent gain corrected, four times zero-padded)"
-    _save(os.fspath(target), motion.source, overwrite, _table(motion, what, names, columns))
+    write_table(target, motion.source, _header(motion, what), columns, overwrite=overwrite)
+
+
+def write_peaks(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """The peaks of every region as CSV, a line each: region (r0), axis, frequency and amplitude with their standard
+    deviations, amplitudes along x and y, phase against the first region, amplitude over noise; in mm too if the scale
+    is known. Empty is not known.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    peaks = [(f"r{number}", peak) for number, region in enumerate(motion.regions) for peak in region.peaks]
+    columns: dict[str, list[Any]] = {
+        "region": [region for region, _ in peaks],
+        "axis": [peak.axis for _, peak in peaks],
+        "frequency_hz": [peak.frequency for _, peak in peaks],
+        "frequency_sigma_hz": [peak.frequency_sigma for _, peak in peaks],
+    }
+    for unit, scale in _units(motion):
+        for kind in ("amplitude", "amplitude_sigma", "x", "y"):
+            columns[f"{kind}_{unit}"] = [getattr(peak, kind) * scale for _, peak in peaks]
+    columns["phase_deg"] = [peak.phase for _, peak in peaks]
+    columns["over_noise"] = [peak.over_noise for _, peak in peaks]
+    write_table(target, motion.source, _header(motion, "peaks"), columns, overwrite=overwrite)
 
 
 def peak_table(motion: Motion) -> str:
@@ -151,12 +217,14 @@ def peak_table(motion: Motion) -> str:
             lines.append(f"    {_no_peak(region.spectrum, unit, scale)}")
             continue
         heads = ("axis", "Hz", "+-", f"amplitude {unit}", "+-", f"x {unit}", f"y {unit}", "over noise")
-        rows: list[tuple[str, ...]] = [heads]
+        several = len(motion.regions) > 1
+        rows: list[tuple[str, ...]] = [(*heads, "phase°") if several else heads]
         for p in region.peaks:
             sizes = (p.amplitude * scale, p.amplitude_sigma * scale, p.x * scale, p.y * scale)
             shown = [f"{size:.3g}" for size in sizes]
-            rows.append((p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}"))
-        widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+            row = (p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}")
+            rows.append((*row, "-" if np.isnan(p.phase) else str(round(p.phase))) if several else row)
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(lines)
 

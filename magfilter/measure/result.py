@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,29 +11,26 @@ from numpy.typing import NDArray
 
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
-from magfilter.measure.spectrum import FEWEST, Peak, Spectrum, find_peaks, frequencies, power, rms_of_white
+from magfilter.measure.spectrum import (
+    FEWEST,
+    Peak,
+    Spectrum,
+    find_peaks,
+    fit_phasors,
+    frequencies,
+    power,
+    rms_of_white,
+    waves,
+)
+from magfilter.measure.timing import Timing
 
-__all__ = ["AXES", "Motion", "RegionMotion", "Timing"]
+__all__ = ["AXES", "Motion", "RegionMotion"]
 
 Floats = NDArray[np.float64]
 
 AXES = ("x", "y", "along")
 STANDS_OUT = 2.0  # times the uncertainty from which motion beside the drift has a direction of its own
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When frames were taken.
-
-    Attributes:
-        times: (n,) s, the first is 0.
-        rate: frames a second, on average.
-        even: whether they are evenly spaced.
-    """
-
-    times: Floats
-    rate: float
-    even: bool
+SHOWN = 2.0  # times the noise from which on a motion has a phase that others can be held against
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,17 @@ class RegionMotion:
         displacement: (n, 2) px, x and y, against the reference. NaN where the texture tells none, or the thing
             was not found again.
         sigma: (n, 2) px, standard deviation of the displacement.
-        direction: (2,) unit vector of the main direction of motion, towards positive x (or y, if it is upright).
-            If only the motion across an edge can be told, across that.
+        direction: (2,) unit vector of the main direction of motion, to the right if it is level and down if it is
+            upright, and the same way as the first region's if the two are less than 45 degrees apart. If only the
+            motion across an edge can be told, across that.
         share: of the region's pixels that were measured: 1 where all move, less where a thing moves on a ground.
         lost: frames in which it was not found again.
         note: what the user should know about it, or "".
     """
 
     region: Region
-    displacement: Floats
-    sigma: Floats
+    displacement: Floats = field(repr=False)
+    sigma: Floats = field(repr=False)
     direction: Floats
     share: float
     lost: int
@@ -62,6 +60,7 @@ class RegionMotion:
     timing: Timing = field(repr=False)
     noise: StillNoise = field(repr=False)
     _across: Floats = field(repr=False)  # (n, 2) px, also where x and y alone are not told
+    _first: RegionMotion | None = field(default=None, repr=False)  # None for itself
 
     @property
     def along(self) -> Floats:
@@ -75,7 +74,7 @@ class RegionMotion:
 
     @property
     def angle(self) -> float:
-        """Degrees of `direction`, counter-clockwise from the right, as drawn on paper: −90 to 90."""
+        """Degrees of `direction`, counter-clockwise from the right, as drawn on paper: right is 0, down −90."""
         return float(np.degrees(np.arctan2(-self.direction[1], self.direction[0])))
 
     def axis(self, name: str) -> Floats:
@@ -100,6 +99,18 @@ class RegionMotion:
             floor[name] = self.noise.floor(unit, rms_of_white(count), len(grid))
         return Spectrum(grid, amplitude, floor, resolution)
 
+    def phase(self, axis: str) -> Floats:
+        """(k,) degrees, −180 to 180, by which the motion along "x", "y" or "along" is ahead of the first region's, at
+        the frequencies of the spectrum. NaN if either is not known; empty without a spectrum."""
+        if self.spectrum is None:
+            return np.zeros(0)
+        mine, theirs = (filled(region.axis(axis)) for region in (self, self._first or self))
+        if mine is None or theirs is None:
+            return np.full(len(self.spectrum.frequency), np.nan)
+        times, rate, even = self.timing.times, self.timing.rate, self.timing.even
+        turn = waves(mine, times, rate, even=even) * waves(theirs, times, rate, even=even).conj()
+        return np.asarray(np.degrees(np.angle(turn)))
+
     @cached_property
     def peaks(self) -> list[Peak]:
         """The vibrations found, those along the main direction first, then those of x and y that are not among them.
@@ -121,7 +132,26 @@ class RegionMotion:
             more = find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
             known = [peak.frequency for peak in found]
             found += [p for p in more if all(abs(p.frequency - f) > spectrum.resolution for f in known)]
-        return found
+        return [replace(peak, phase=self._phase(peak, found)) for peak in found]
+
+    def _phase(self, peak: Peak, found: list[Peak]) -> float:
+        """See `Peak.phase`; `found` are all peaks of this region."""
+        if self._first is None:
+            return 0.0
+        theirs = self._first._phasor(peak, self._first.peaks)
+        spectrum = self._first.spectrum
+        if spectrum is None or not abs(theirs) > SHOWN * spectrum.noise_at(peak.axis, peak.frequency):
+            return np.nan
+        return float(np.degrees(np.angle(self._phasor(peak, found) * np.conj(theirs))))
+
+    def _phasor(self, peak: Peak, others: list[Peak]) -> complex:
+        """Px, of the motion along a peak's axis, beside other peaks; NaN if that motion is not known."""
+        values = filled(self.axis(peak.axis))
+        if values is None:
+            return complex(np.nan)
+        apart = 1 / (self.timing.times[-1] - self.timing.times[0])
+        beside = {other.frequency for other in others if abs(other.frequency - peak.frequency) > apart}
+        return fit_phasors(values, self.timing.times, [peak.frequency, *beside])[0]
 
 
 @dataclass(frozen=True)
@@ -140,6 +170,7 @@ class Motion:
         interrupted: stopped before the end on request.
         lost: frames that the input should have held and did not give.
         seconds: wall time.
+        start: s of the input at which the stretch that was measured begins, as it was asked for.
     """
 
     source: str
@@ -153,6 +184,7 @@ class Motion:
     interrupted: bool = False
     lost: int = 0
     seconds: float = 0.0
+    start: float = 0.0
 
     @property
     def times(self) -> Floats:
@@ -184,14 +216,14 @@ def filled(values: Floats) -> Floats | None:
     return np.asarray(np.interp(at, at[known], values[known]))
 
 
-def main_direction(displacement: Floats, variance: Floats, told: NDArray[Any]) -> Floats:
+def main_direction(displacement: Floats, variance: Floats, told: NDArray[Any], like: Floats | None = None) -> Floats:
     """Unit vector (2,) of the direction in which (n, 2) px vary most.
 
     Of the motion beside its straight drift, where there is more than noise (`variance`, (n, 2, 2) px²); else of the
-    drift. `told` (k, 2) are the directions that are known.
+    drift. `told` (k, 2) are the directions that are known, `like` (2,) is the first region's direction.
     """
     if len(told) == 1:
-        return _forward(told[0])
+        return _forward(told[0], like)
     known = displacement[np.isfinite(displacement).all(1)]
     if len(known) < 3 or not len(told):
         return np.array([1.0, 0.0])
@@ -202,9 +234,12 @@ def main_direction(displacement: Floats, variance: Floats, told: NDArray[Any]) -
         sizes, vectors = np.linalg.eigh(np.cov(values.T))
         if sizes[-1] > STANDS_OUT**2 * noise:
             break
-    return _forward(vectors[:, -1])
+    return _forward(vectors[:, -1], like)
 
 
-def _forward(vector: Floats) -> Floats:
-    lead = vector[0] if abs(vector[0]) > 1e-6 else vector[1]
+def _forward(vector: Floats, like: Floats | None) -> Floats:
+    """A unit vector or its opposite. Level and upright, which most things move, lie far from where it turns over."""
+    lead = float(vector.sum())
+    if like is not None and abs(vector @ like) > np.sqrt(0.5):
+        lead = float(vector @ like)
     return np.asarray(vector * (1 if lead >= 0 else -1), np.float64)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_amplitude", "power", "rms_of_white"]
+__all__ = ["FEWEST", "Peak", "Spectrum", "find_peaks", "fit_phasors", "power", "rms_of_white", "uneven_window", "waves"]
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,9 @@ CLEAR = 4.0  # times the noise's root mean square that a peak is above it; of no
 MOST = 10  # peaks
 APART = 3.0  # times the resolution between peaks
 AROUND = 10  # times the resolution, on either side, that say what noise a peak stands in
+DENSE = 2.0  # times the usual time between samples, which one beside a gap stands for at most
 DIRECT = 20_000  # samples of a variable rate; more are taken as evenly spaced
+SKIRTS = 0.7  # times what surrounds a vibration, which is left without it if that was mostly its own
 MEDIAN = float(np.sqrt(np.log(2)))  # of a Rayleigh distribution, over its root mean square
 
 
@@ -42,6 +44,9 @@ class Peak:
         amplitude: px, half of peak to peak; `amplitude_sigma` its standard deviation.
         x, y: px, amplitudes of the same frequency along x and y.
         over_noise: amplitude over the noise floor at this frequency.
+        phase: degrees, −180 to 180, by which it is ahead of the first region's motion along the same axis at this
+            frequency; of "along", each along its own direction. 0 in the first region itself; NaN where that does
+            not show it.
     """
 
     axis: str
@@ -52,6 +57,7 @@ class Peak:
     x: float
     y: float
     over_noise: float
+    phase: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ class Spectrum:
     floor: dict[str, Floats]
     resolution: float
 
+    def noise_at(self, axis: str, hertz: float) -> float:
+        """Px that a motion at `hertz` stands in: the floor, or what moves at the frequencies around if that is more."""
+        around = np.maximum(self.floor[axis], _local(self.amplitude[axis]))
+        return float(np.interp(hertz, self.frequency, around))
+
 
 def _level(values: Floats, times: Floats) -> Floats:
     """Without mean and straight drift."""
@@ -84,21 +95,32 @@ def frequencies(count: int, rate: float) -> tuple[Floats, float]:
 
 def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> Floats:
     """Squared amplitudes (k,) of values (n,) at times (n,) s, at `frequencies(n, rate)`; `even`: evenly spaced."""
+    return np.asarray(np.abs(waves(values, times, rate, even=even)) ** 2)
+
+
+def waves(values: Floats, times: Floats, rate: float, *, even: bool = True) -> NDArray[np.complex128]:
+    """(k,) amplitudes and phases as complex numbers; otherwise as `power`. Phases count from the first time on."""
     values = _level(values, times)
     count = len(values)
     if even or count > DIRECT:
         window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
         found = np.fft.rfft(values * window, FINER * count)
-        return np.asarray(np.abs(found * (2 / window.sum())) ** 2)
-    span = count / rate
-    window = np.sin(np.pi * np.clip((times - times[0] + 0.5 / rate) / span, 0, 1)) ** 2 * np.gradient(times)
+        return np.asarray(found * (2 / window.sum()))
+    window = uneven_window(times, rate)
     hertz = frequencies(count, rate)[0]
-    out = np.empty(len(hertz))
+    out = np.empty(len(hertz), np.complex128)
     block = max(1, 4_000_000 // count)
     for begin in range(0, len(hertz), block):
         turn = np.exp(-2j * np.pi * hertz[begin : begin + block, None] * (times - times[0]))
-        out[begin : begin + block] = np.abs(turn @ (values * window) * (2 / window.sum())) ** 2
+        out[begin : begin + block] = turn @ (values * window) * (2 / window.sum())
     return out
+
+
+def uneven_window(times: Floats, rate: float) -> Floats:
+    """(n,) Hann's window at times (n,) s, `rate` a second on average; a sample counts for the time it stands for."""
+    apart = np.gradient(times)
+    window = np.sin(np.pi * np.clip((times - times[0] + 0.5 / rate) / (len(times) / rate), 0, 1)) ** 2
+    return np.asarray(window * np.minimum(apart, DENSE * np.median(apart)))
 
 
 def rms_of_white(count: int) -> float:
@@ -122,10 +144,11 @@ def _sines(times: Floats, hertz: list[float]) -> Floats:
     return np.stack(basis, 1)
 
 
-def fit_amplitude(values: Floats, times: Floats, hertz: list[float]) -> list[float]:
-    """Amplitudes of sines of known frequencies in values (n,), by least squares beside a mean and a drift."""
+def fit_phasors(values: Floats, times: Floats, hertz: list[float]) -> list[complex]:
+    """Of values (n,), what goes round at each of the frequencies: the motion there is the real part of
+    phasor · exp(2πi·hertz·t). By least squares, all together, beside a mean and a drift."""
     found = np.linalg.lstsq(_sines(times, hertz), values, rcond=None)[0]
-    return [float(np.hypot(*found[2 + 2 * k : 4 + 2 * k])) for k in range(len(hertz))]
+    return [complex(cosine, -sine) for sine, cosine in found[2:].reshape(-1, 2)]
 
 
 def _refine(values: Floats, times: Floats, hertz: list[float], bin_: float) -> tuple[list[float], Floats]:
@@ -173,6 +196,13 @@ def find_peaks(
         over[amplitude < 1e-7] = 0
         tall = np.where(over > CLEAR, amplitude, 0)
         best = int(np.argmax(tall))
+        if not tall[best] and not even:
+            # A vibration's skirts are wide where frames are missing; what it stands in shows when it is taken away.
+            best = int(np.argmax(over))
+            _, left = _refine(values, times, [*hertz, _summit(grid, amplitude, best)], bin_)
+            alone = np.maximum(floor, _local(np.sqrt(power(left, times, rate, even=even))))[best]
+            if over[best] > 0 and amplitude[best] > CLEAR * alone and alone < SKIRTS * under[best]:
+                tall[best] = amplitude[best]
         if not tall[best]:
             break
         hertz.append(_summit(grid, amplitude, best))
@@ -180,10 +210,12 @@ def find_peaks(
     if not hertz:
         return []
     # What is left when all are taken away is what they stand in.
-    left = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
-    noise = [max(float(np.interp(f, grid, left)), 1e-12) for f in hertz]
-    tall_list = fit_amplitude(values, times, hertz)
-    sides = [fit_amplitude(side, times, hertz) if np.isfinite(side).all() else [np.nan] * len(hertz) for side in both]
+    under = np.maximum(floor, _local(np.sqrt(power(rest, times, rate, even=even))))
+    noise = [max(float(np.interp(f, grid, under)), 1e-12) for f in hertz]
+    tall_list, *sides = (
+        np.abs(fit_phasors(side, times, hertz)).tolist() if np.isfinite(side).all() else [np.nan] * len(hertz)
+        for side in (values, *both)
+    )
     span = len(values) / rate
     peaks = [
         Peak(axis, f, n / (np.pi * span * a), a, n / math.sqrt(3), x, y, a / n)

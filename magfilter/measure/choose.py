@@ -1,0 +1,103 @@
+"""What of a picture is registered in every frame: the moving part of each region, and patches of what rests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magfilter.errors import OptionError
+from magfilter.masks import Region
+from magfilter.measure.noise import Background
+from magfilter.measure.options import MeasureOptions
+from magfilter.measure.register import Patch
+from magfilter.measure.survey import Pattern, Survey, still_patches, texture
+from magfilter.measure.tracks import grown_by, keeps_most
+
+__all__ = ["choose_background", "choose_patches", "place"]
+
+Array = NDArray[np.float32]
+
+WHITE, BLACK = 0.985, 0.005  # of 0..1: a sensor clips there
+RIM = 2  # px of a thing along its ground that are left out
+OVERLAP = 0.1  # share of what is said to rest that may lie on what moves
+CLIPPED = 3  # px around clipped pixels that are left out
+
+
+def choose_patches(
+    survey: Survey, light: Array, noise: float, regions: tuple[Region, ...], warnings: list[str]
+) -> tuple[list[Patch], list[Pattern]]:
+    """Of each region the patch that is registered, and what of it moves.
+
+    Args:
+        light: (H, W) luma of the reference, 0..1, with `noise`.
+        warnings: is added to.
+    """
+    slope = texture(light)
+    clipped = grown_by((light >= WHITE) | (light <= BLACK), CLIPPED)
+    patches, patterns = [], []
+    for region in regions:
+        pattern = survey.pattern(region, slope)
+        rows, cols = place(region)
+        strength = slope[rows, cols]
+        # The ground shows through at the rim; but of a thin thing the rim is all there is.
+        inner = pattern.weights * ~grown_by(pattern.weights < 0.5, RIM)
+        weights = inner if keeps_most(inner, pattern.weights, strength) else pattern.weights
+        sound = weights * ~clipped[rows, cols]
+        if keeps_most(sound, weights, strength):
+            weights = sound
+        else:
+            warnings.append(
+                f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
+                "if they are overexposed, the displacement may be a little off"
+            )
+        patches.append(Patch(light, (region.y, region.x), weights, noise))
+        patterns.append(pattern)
+    return patches, patterns
+
+
+def choose_background(
+    survey: Survey,
+    light: Array,
+    noise: float,
+    regions: tuple[Region, ...],
+    patterns: list[Pattern],
+    options: MeasureOptions,
+    warnings: list[str],
+) -> Background:
+    """What rests, or is said to; arguments as `choose_patches`'.
+
+    Raises:
+        OptionError: there is none with texture, where some is needed.
+    """
+    moving = np.zeros(light.shape, bool)
+    for region, pattern in zip(regions, patterns, strict=True):
+        whole = (region.height, region.width) == light.shape and not pattern.motion
+        if not whole:  # nothing moves in it more than the rest does, so all of it may rest
+            rows, cols = place(region)
+            moving[rows, cols] |= pattern.weights > 0.1
+    motion = min((p.motion for p in patterns if p.motion), default=0.0)
+    within = options.still_region
+    if within is not None and moving[place(within)].mean() > OVERLAP:
+        warnings.append(
+            f"still {within} lies on what is measured, whose own motion is then taken for the camera's or for "
+            "noise; choose a rectangle of background that rests"
+        )
+    still = still_patches(survey, light, noise, moving, motion, within)
+    if within is not None and not still:
+        raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
+    if not still and options.detrend:
+        raise OptionError(
+            "detrend finds no textured background that rests; name some with --still x,y,width,height, "
+            "or leave out --detrend"
+        )
+    if not still:
+        warnings.append(
+            "no still background with texture was found; the uncertainty is from the fit alone, and the camera's "
+            "own motion is not in it; name some with --still x,y,width,height"
+        )
+    return Background(still, options.detrend)
+
+
+def place(region: Region) -> tuple[slice, slice]:
+    """The rows and columns of a rectangle."""
+    return slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)

@@ -1,0 +1,82 @@
+"""Which way a region's main direction points, and the phase of its peaks against the first region's."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from vibrations import RATE, Disc, render, write
+
+from magfilter import measure_motion
+from magfilter.measure.output import peak_table, write_spectrum
+from magfilter.measure.result import main_direction
+
+FRAMES, SLOW, FAST = 60, 3.1, 7.9  # Hz
+
+
+@pytest.mark.parametrize("tilt", [-0.05, 0.0, 0.05])
+@pytest.mark.parametrize(("bearing", "way"), [(0, (1, 0)), (math.pi / 2, (0, 1))])
+def test_level_points_right_and_upright_down_however_they_tilt(bearing, way, tilt):
+    swing = np.sin(np.arange(50))[:, None] * [math.cos(bearing + tilt), math.sin(bearing + tilt)]
+    for sign in (-1, 1):
+        found = main_direction(sign * swing, np.zeros((50, 2, 2)), np.eye(2))
+        np.testing.assert_allclose(found, way, atol=0.06)
+
+
+def test_directions_of_two_regions_agree_where_the_half_plane_ends():
+    """Both near the diagonal that divides one way from the other, one on each side of it."""
+    found = []
+    for bearing in (-math.pi / 4 + 0.02, -math.pi / 4 - 0.02):
+        swing = np.sin(np.arange(50))[:, None] * [math.cos(bearing), math.sin(bearing)]
+        found.append(main_direction(swing, np.zeros((50, 2, 2)), np.eye(2), found[0] if found else None))
+    assert found[0] @ found[1] > 0.99
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two discs up and down, against each other at one frequency and together at another, a quarter of a turn ahead."""
+
+    def way(sign, ahead):
+        def at(time):
+            fast = math.sin(2 * math.pi * FAST * time + ahead)
+            return 0.0, sign * 0.3 * math.sin(2 * math.pi * SLOW * time) + 0.15 * fast
+
+        return at
+
+    discs = Disc((48, 64), way(1, 0)), Disc((144, 62), way(-1, math.pi / 2))
+    path = tmp_path_factory.mktemp("phase") / "two.mkv"
+    clip = write(path, [render(discs, n / RATE) for n in range(FRAMES)])
+    rois = ["14,30,68,68", "110,28,68,68"]
+    return measure_motion(clip, roi=[*rois, "4,4,60,20"], threads=1)
+
+
+def test_the_phase_is_against_the_first_region(two):
+    first, second, _ = two.regions
+    assert [first.angle, second.angle] == pytest.approx([-90, -90], abs=2)
+    assert [peak.phase for peak in first.peaks] == [0, 0]
+    slow, fast = second.peaks
+    assert abs(slow.phase) == pytest.approx(180, abs=3)
+    assert fast.phase == pytest.approx(90, abs=3)
+    assert first.along @ second.along < 0
+    table = peak_table(two).splitlines()
+    assert table[1].split()[-1] == "phase°"
+    assert table[7].split()[-1] == f"{fast.phase:.0f}"
+
+
+def test_the_spectrum_has_phases_too(two, tmp_path):
+    write_spectrum(two, tmp_path / "spectrum.csv")
+    rows = list(csv.DictReader(line for line in (tmp_path / "spectrum.csv").open() if line[0] != "#"))
+    for hertz, phase in ((SLOW, 180), (FAST, 90)):
+        row = min(rows, key=lambda row: abs(float(row["frequency_hz"]) - hertz))
+        assert float(row["r1_along_phase_deg"]) % 360 == pytest.approx(phase, abs=5)
+    assert "r0_along_phase_deg" not in rows[0]
+
+
+def test_what_the_first_region_does_not_show_has_no_phase(two):
+    """Seen from the still ground."""
+    second = replace(two[1], _first=two[2])
+    assert len(second.peaks) == 2
+    assert all(math.isnan(peak.phase) for peak in second.peaks)
