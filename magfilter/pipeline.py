@@ -165,6 +165,7 @@ class Job:
         self.report = Report()
         self._decoding: threading.Thread | None = None
         self._encoding: threading.Thread | None = None
+        self._slow: list[str] = []  # of bands
         name = None if target is None else os.fspath(target)
         self.to_pipe = name is not None and is_pipe(name)
         if name is not None:
@@ -208,6 +209,7 @@ class Job:
         try:
             if options.band is not None or options.notch:
                 self.magnifier.part.fit(self.reader.info.rate, self.reader.name)
+                self._slow = self.magnifier.part.advice(self.reader.expected_frames)
             if self.targets:
                 self.targets.fit(self.reader.info)
             if ramp := options.ramp(self._length()):
@@ -283,8 +285,7 @@ class Job:
         """Lines for the user so far, each once."""
         written = self.writer.warnings if self.writer else []
         masks = self.targets.warnings if self.targets else []
-        slow = self.magnifier.part.advice(self.reader.expected_frames)
-        return [*dict.fromkeys([*self.options.advice, *slow, *self.reader.warnings, *masks, *written])]
+        return [*dict.fromkeys([*self.options.advice, *self._slow, *self.reader.warnings, *masks, *written])]
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Report:
         """Do it. The output has its name when this returns; if it raises, only after CorruptInput.
