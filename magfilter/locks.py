@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
+from typing import IO
 
-__all__ = ["try_lock"]
+__all__ = ["BUSY", "hold", "try_lock"]
+
+BUSY = "is being written by another magfilter; wait for it, or give another name"  # what is told of a target
 
 if sys.platform == "win32":
     import msvcrt
-    import os
 
     BEYOND = 1 << 40  # a locked byte can be written by nobody else: one that no file here reaches
 
@@ -33,3 +37,25 @@ else:
         except OSError:
             return True  # some network drives know no locks; better without one than not at all
         return True
+
+
+def hold(path: Path) -> IO[bytes] | None:
+    """The file of this name, made if need be, empty, and held until it is closed. None if another holds it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    while True:
+        file = open(path, "ab")  # noqa: SIM115  (who asked for it closes it)
+        try:
+            if not try_lock(file.fileno()):
+                file.close()
+                return None
+            # Whoever held it may have renamed or removed it, and left us with that.
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                file.truncate(0)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()

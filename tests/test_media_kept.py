@@ -7,13 +7,14 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from test_media_writer import frames, other, rewrite
+from test_media_writer import frames, other, rewrite, seconds
 
-from magfilter.errors import InputError
-from magfilter.media import VideoReader
+from magfilter.errors import InputError, OutputError
+from magfilter.media import VideoReader, VideoWriter
 from magfilter.media.colour import to_rgb_float
 from magfilter.media.orientation import Orientation
 from magfilter.media.timecode import later
+from magfilter.media.timing import steady
 
 FULL = (2, 5, 6, 6)
 
@@ -110,11 +111,42 @@ def test_sound_in_mxf(clips):
             out.mux(sound.encode(tone))
         out.mux([*video.encode(None), *sound.encode(None)])
     _, writer = rewrite(source, other(source, "out.mxf"))
-    assert not writer.warnings
+    assert not any("left out" in line for line in writer.warnings)
     assert (writer.plan.codec, writer.plan.options["profile"]) == ("dnxhd", "dnxhr_hq")
     with av.open(other(source, "out.mxf")) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
         assert sum(frame.samples for frame in container.decode(audio=0)) == 5 * 1920
+
+
+@pytest.mark.parametrize(("colour", "told"), [((1, 1, 1, 1), False), ((1, 6, 6, 6), True), ((1, 9, 9, 16), True)])
+def test_dnxhr_holds_one_matrix(clips, colour, told):
+    source = clips("in.mp4", frames=2, size=(256, 128), colour=colour, options={"crf": "5"})
+    for name, options in (("out.mxf", {}), ("out.mov", {"codec": "dnxhd"})):
+        _, writer = rewrite(source, other(source, name), **options)
+        assert any("recoded with the matrix of BT.709" in line for line in writer.warnings) == told
+        with VideoReader(other(source, name)) as reader:
+            assert reader.info.colour.matrix == 1
+        shown = [np.clip(rgb(path), 0, 1) for path in (source, other(source, name))]  # the pattern has more than RGB
+        assert np.abs(shown[0] - shown[1]).mean() < 0.012
+
+
+def test_rates_of_mxf(clips):
+    """An average over a clip is a little off; what is none of MXF's rates is told before any frame is read."""
+    assert steady(Fraction(2999997, 100000)) == 30
+    assert steady(Fraction(29970029, 1000000)) == Fraction(30000, 1001)
+    assert steady(Fraction(12)) == 12
+    slow = clips("slow.mp4", frames=5, size=(256, 128), rate=12, pts=[7500 * n for n in range(5)])
+    with VideoReader(slow) as reader, pytest.raises(OutputError, match=r"mxf holds no 12 frames a second; write \.mov"):
+        VideoWriter(other(slow, "no.mxf"), reader, dry=True)
+
+
+@pytest.mark.parametrize("name", ["out.avi", "out.mov"])
+def test_a_stretch_that_begins_between_two_ticks_is_even(clips, name):
+    source = clips("in.mp4", frames=12, rate=30, pts=[3000 * n for n in range(12)])
+    _, writer = rewrite(source, other(source, name), codec="mpeg4", reader={"start": 0.05})
+    assert not [line for line in writer.warnings if "do not rise" in line or "rounded" in line]
+    steps = np.diff([float(time) for time in seconds(other(source, name))])
+    np.testing.assert_allclose(steps, 1 / 30, atol=1e-3)
 
 
 def test_text_is_no_subtitle_of_a_transport_stream(clips):
@@ -153,6 +185,12 @@ def test_chapters_and_timecode_of_a_stretch(clips):
         (None, 0.12, [(0, 0.12)], "01:00:00:20"),
     ):
         rewrite(source, other(source, "out.mov"), overwrite=True, reader={"start": start, "duration": duration})
+        rewrite(
+            source, other(source, "out.mkv"), overwrite=True, reader={"start": start, "duration": duration}
+        )  # which writes the key in capitals
+        with av.open(other(source, "out.mkv")) as container:
+            tags = {key.lower(): value for key, value in container.streams.video[0].metadata.items()}
+            assert tags["timecode"] == timecode
         with av.open(other(source, "out.mov")) as container:
             found = [(float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
                      for c in container.chapters()]  # fmt: skip
@@ -177,7 +215,9 @@ def test_timecodes_count_as_they_drop():
 
 def test_flags_may_be_overruled(clips):
     source = clips("in.mp4", options={"flags": "+ildct+ilme"})
-    with pytest.raises(InputError, match="--progressive takes what is only said to be interlaced"):
+    with pytest.raises(
+        InputError, match="only said to be interlaced takes magfilter --progressive, or -vf setfield=prog"
+    ):
         VideoReader(source)
     rewrite(source, other(source, "out.mp4"), reader={"progressive": True})
     assert len(frames(other(source, "out.mp4"))) == 10

@@ -299,3 +299,15 @@ class TestTheFilter:
                 magnify_video(source, target, options)
         else:
             assert magnify_video(source, target, options).frames == 7
+
+
+def test_one_job_writes_a_sequence_at_a_time(clips, tmp_path):
+    source, target = clips("in.mp4", frames=2), str(tmp_path / "out.%02d.png")
+    with VideoReader(source) as one, VideoReader(source) as two:
+        writer = VideoWriter(target, one)
+        with pytest.raises(OutputError, match="is being written by another magfilter"):
+            VideoWriter(target, two, overwrite=True)
+        writer.write(next(item for item in one if isinstance(item, Frame)))
+        writer.finish()
+        VideoWriter(target, two, overwrite=True).abort()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.01.png"]

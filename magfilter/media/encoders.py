@@ -28,11 +28,14 @@ from .survival import survivors
 __all__ = ["EncodeOptions", "EncoderPlan", "check_names", "plan_encoder"]
 
 _LIMITED, _FULL = 1, 2  # FFmpeg's AVColorRange
+_UNSPECIFIED = 2  # AVColorSpace
 _RAW_FORMATS = {"yuv4mpegpipe", "nut", "rawvideo"}
 # Pixel formats that encoders name and then refuse, in this build or without -strict experimental, by how they begin.
 _REFUSED = {"libx265": ("yuva", "gbrap"), "libvpx-vp9": ("gbrap", "yuva422", "yuva444")}
 # Encoders that write to stderr themselves, past libav's log, by how they begin.
 _TALKING = ("libx264", "libx265", "libsvtav1")
+# Encoders whose decoders take one matrix for granted.
+_ONE_MATRIX = ("dnxhd",)
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 _DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
@@ -151,13 +154,17 @@ def plan_encoder(
 
 
 def _check_tags(plan: EncoderPlan, format: str, sar: Fraction | None) -> None:
-    """Make full range limited where a file could not say that it is full; tell of an aspect ratio that is lost."""
+    """Change the range and the matrix to what a file can say they are; tell of an aspect ratio that is lost."""
     how = pixels.cousin(plan.pix_fmt)
     full = plan.colour.range == _FULL and how is not None and how.layout.kind == "yuv" and not how.full_range
     oblong = sar is not None and sar != 1
-    found = survivors(plan, format, sar, configure) if full or oblong else None
+    found = survivors(plan, format, sar, configure) if full or oblong or plan.codec in _ONE_MATRIX else None
     if found is None:
         return
+    matrix = resolved_matrix(plan.colour, plan.size[1])
+    if plan.codec in _ONE_MATRIX and found.matrix not in (matrix, _UNSPECIFIED):
+        plan.colour = Colour(plan.colour.range, found.matrix, plan.colour.primaries, plan.colour.transfer)
+        plan.warnings.append(f"colours are recoded with the matrix of BT.709, the only one that {plan.codec} holds")
     where = f"{plan.codec} in {format}"
     if full and found.range != _FULL:
         plan.colour = Colour(_LIMITED, plan.colour.matrix, plan.colour.primaries, plan.colour.transfer)

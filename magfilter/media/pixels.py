@@ -130,6 +130,12 @@ def output_colour(layout: PixelLayout, pix_fmt: str, colour: Colour, matrix: int
     return Colour(2 if full else colour.range, colour.matrix, colour.primaries, colour.transfer)
 
 
+def _swscale(colour: Colour, height: int) -> int:
+    """The matrix to compute with, by swscale's names."""
+    matrix = resolved_matrix(colour, height)
+    return {0: 1, 6: 5, 10: 9, 8: 5}.get(matrix, matrix)
+
+
 class Packer:
     """Turns frames of one layout into libav frames of one pixel format.
 
@@ -167,7 +173,7 @@ class Packer:
                 frame.width, frame.height, self._pix_fmt if self._same_range(frame) else self._layout.name
             )
         fill_planes(packed, frame.planes, self._layout)
-        if packed.format.name != self._pix_fmt or self._narrows(frame):
+        if packed.format.name != self._pix_fmt or self._narrows(frame) or self._recodes(frame):
             packed = self._reformat(packed, frame)
         packed.color_range = self._colour.range
         packed.colorspace = self._colour.matrix
@@ -186,20 +192,27 @@ class Packer:
             return False
         return is_full_range(frame.colour, self._layout) and not is_full_range(self._colour, self._target.layout)
 
+    def _recodes(self, frame: Frame) -> bool:
+        """Whether YUV is computed by another matrix."""
+        if (
+            self._layout.kind != "yuv"
+            or self._target.layout.kind != "yuv"
+            or self._colour.matrix == frame.colour.matrix
+        ):
+            return False
+        return _swscale(frame.colour, frame.height) != _swscale(self._colour, frame.height)
+
     def _reformat(self, packed: av.VideoFrame, frame: Frame) -> av.VideoFrame:
         target = self._target.layout
         source_full = is_full_range(frame.colour, self._layout)
         target_full = is_full_range(self._colour, target) or self._target.full_range
         same = target.kind == self._layout.kind and source_full == target_full
-        matrix = resolved_matrix(frame.colour, frame.height)
-        if self._layout.kind == "rgb":
-            matrix = resolved_matrix(self._colour, frame.height)
-        matrix = {0: 1, 6: 5, 10: 9, 8: 5}.get(matrix, matrix)  # AVColorSpace to swscale's names
+        matrix = _swscale(self._colour if self._layout.kind == "rgb" else frame.colour, frame.height)
         return self._reformatter.reformat(
             packed,
             format=self._pix_fmt,
             src_colorspace=matrix,
-            dst_colorspace=matrix,
+            dst_colorspace=_swscale(self._colour, frame.height) if self._recodes(frame) else matrix,
             src_color_range=1 if same else 1 + source_full,
             dst_color_range=1 if same else 1 + target_full,
             interpolation=ACCURATE,

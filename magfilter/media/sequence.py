@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import InputError, OptionError, OutputError
+from ..locks import BUSY, hold
 
 __all__ = ["ASSUMED_RATE", "ENCODERS", "ImageSequence", "PictureFiles", "encoder_of", "is_pattern", "parse_rate"]
 
@@ -143,13 +144,23 @@ class PictureFiles:
         name: what libav opens; options: what its muxer has to be told.
 
     Raises:
-        OutputError: see `check`.
+        OutputError: see `check`; or another program is writing them, or the folder cannot be written to.
     """
 
     pipe = False
 
     def __init__(self, target: str, source: str, overwrite: bool, first: int | None) -> None:
         self.check(target, source, overwrite)
+        path = Path(target)
+        self._lock = path.with_name(f".{path.name}.lock")
+        try:
+            self._held = hold(self._lock)
+        except OSError as error:
+            raise OutputError(
+                f"{target} cannot be written: {error.strerror}; choose a folder you may write to"
+            ) from error
+        if self._held is None:
+            raise OutputError(f"{target} {BUSY}")
         self.target = target
         self.name = "file:" + target
         self._first = _FIRST if first is None else first
@@ -184,7 +195,12 @@ class PictureFiles:
         )
 
     def commit(self) -> None:
-        """Nothing is left to do."""
+        """Let others write these names; what has been written is whole, and stays."""
+        held, self._held = self._held, None
+        if held:
+            if os.name != "nt":  # where an open file cannot be removed
+                self._lock.unlink(missing_ok=True)
+            held.close()
+            self._lock.unlink(missing_ok=True)
 
-    def discard(self) -> None:
-        """What has been written is whole, and stays."""
+    discard = commit

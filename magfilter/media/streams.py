@@ -18,7 +18,7 @@ from .source import reason
 from .timecode import later
 from .timing import WHOLE, Window
 
-__all__ = ["CopyPlan", "add_copy", "copy_container_tags", "copy_video_tags", "is_picture", "plan_copies"]
+__all__ = ["CopyPlan", "add_copy", "copy_container_tags", "copy_video_tags", "holds_rate", "is_picture", "plan_copies"]
 
 # Containers of a single video stream.
 _VIDEO_ONLY = {
@@ -101,8 +101,7 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
     try:
         trial = av.open(io.BytesIO(), "w", format=format)
         if format == "mxf":  # which begins with a picture, and counts sound by its frames
-            picture: Any = trial.add_stream("mpeg2video", rate=25)
-            picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+            _add_picture(trial, Fraction(25))
         _add(trial, stream)
         trial.start_encoding()
     except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -111,6 +110,24 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
     with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
         trial.close()  # some cannot end before anything was written
     return None
+
+
+def holds_rate(format: str, rate: Fraction) -> bool:
+    """Whether a container takes video of so many frames a second."""
+    try:
+        trial = av.open(io.BytesIO(), "w", format=format)
+        _add_picture(trial, rate)
+        trial.start_encoding()
+    except (av.error.FFmpegError, ValueError, OSError):
+        return False
+    with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
+        trial.close()
+    return True
+
+
+def _add_picture(output: Any, rate: Fraction) -> None:
+    picture: Any = output.add_stream("mpeg2video", rate=rate)
+    picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
 
 
 def _add(output: Any, stream: Any) -> Any:
@@ -154,8 +171,10 @@ def copy_video_tags(source: Any, target: Any, skipped: int = 0, rate: Fraction |
 
 
 def _move_timecode(tags: Any, skipped: int, rate: Fraction | None) -> None:
-    if skipped and rate and "timecode" in tags:
-        tags["timecode"] = later(tags["timecode"], skipped, rate)
+    if not skipped or not rate:
+        return
+    for key in [key for key in tags if key.lower() == "timecode"]:  # Matroska writes it large
+        tags[key] = later(tags[key], skipped, rate)
 
 
 def copy_container_tags(

@@ -25,9 +25,11 @@ _RATE = Fraction(25)
 
 
 class Survivors(NamedTuple):
-    """What a reader is told: AVColorRange's value, 0 if nothing, and the pixels' aspect ratio, None if nothing."""
+    """What a reader is told: AVColorRange's and AVColorSpace's values, 0 and 2 if nothing, and the pixels' aspect
+    ratio, None if nothing."""
 
     range: int
+    matrix: int
     sar: Fraction | None
 
 
@@ -57,7 +59,7 @@ def survivors(
                 frame = av.VideoFrame(width, height, plan.pix_fmt)
                 for plane in frame.planes:
                     plane.update(b"\x10" * plane.buffer_size)
-                frame.color_range = plan.colour.range
+                frame.color_range, frame.colorspace = plan.colour.range, plan.colour.matrix
                 frame.pts, frame.time_base = number, 1 / _RATE
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
@@ -66,8 +68,9 @@ def survivors(
             found: Any = container.streams.video[0]
             first: Any = next(container.decode(found))
             told = found.codec_context.color_range or first.color_range
+            matrix = int(first.colorspace)
             ratio = found.sample_aspect_ratio or found.codec_context.sample_aspect_ratio
-            return Survivors(int(told or 0), Fraction(ratio.numerator, ratio.denominator) if ratio else None)
+            return Survivors(int(told or 0), matrix, Fraction(ratio.numerator, ratio.denominator) if ratio else None)
     return None
 
 

@@ -12,7 +12,7 @@ import av
 import av.error
 
 from ..errors import OptionError, OutputError
-from ..locks import try_lock
+from ..locks import BUSY, hold
 from .sequence import PictureFiles, is_pattern
 from .source import is_pipe, reason
 
@@ -160,11 +160,11 @@ class PartFile:
         self.path = path if self.direct else part_path(target)
         if not self.direct:
             try:
-                self._held = _held(self.path)
+                self._held = hold(self.path)
             except OSError as error:
                 raise write_failed(target, error) from error
             if self._held is None:
-                raise OutputError(f"{target} is being written by another magfilter; wait for it, or give another name")
+                raise OutputError(f"{target} {BUSY}")
         self.name = "file:" + str(self.path)
 
     def left_over(self, count: int) -> str | None:
@@ -209,24 +209,6 @@ class PartFile:
         held, self._held = self._held, None
         if held:
             held.close()
-
-
-def _held(path: Path) -> IO[bytes] | None:
-    """The file of this name, empty, held against others as long as it is open. None if another holds it."""
-    while True:
-        file = open(path, "ab")  # noqa: SIM115  (closed when the output is whole)
-        try:
-            if not try_lock(file.fileno()):
-                file.close()
-                return None
-            # Whoever held it may have given it its name, and left us with that.
-            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                file.truncate(0)
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()
 
 
 def _free(path: Path) -> Path:

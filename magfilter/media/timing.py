@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["WHOLE", "FrameClock", "Window"]
+__all__ = ["WHOLE", "FrameClock", "Window", "steady"]
+
+_USUAL = [Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 100, 120)]
+_USUAL += [rate * Fraction(1000, 1001) for rate in _USUAL if rate % 24 == 0 or rate % 30 == 0]
+_NEAR = 1e-4  # of a rate: what an average over a clip is off by
 
 
 class FrameClock:
@@ -85,3 +89,8 @@ class Window:
 
 
 WHOLE = Window(None, None)
+
+
+def steady(rate: Fraction) -> Fraction:
+    """The usual rate that an average of `rate` frames a second is of, if there is one as near as that."""
+    return next((usual for usual in _USUAL if abs(rate / usual - 1) < _NEAR), rate)

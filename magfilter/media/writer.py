@@ -26,6 +26,7 @@ from .reader import FrameExtra, VideoReader
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
+from .timing import steady
 
 __all__ = ["EncodeOptions", "VideoWriter"]
 
@@ -94,6 +95,9 @@ class VideoWriter:
         if self._turn:
             size = self._turn.size(size)
         self.plan = self._make_plan(info.layout, size, colour, pipe)
+        self._rate = steady(info.rate or Fraction(25)) if self.plan.fixed_rate else info.rate or Fraction(25)
+        if self.format == "mxf" and not streams.holds_rate("mxf", self._rate):
+            raise OutputError(f"{self.name}: mxf holds no {float(self._rate):.6g} frames a second; write .mov or .mkv")
         copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
         self._kept = copies.kept
         self.warnings = [*told, *self.plan.warnings, *copies.warnings]
@@ -105,6 +109,7 @@ class VideoWriter:
         self._last: int | None = None
         self._last_dts: int | None = None
         self._bias = Fraction(0)
+        self._phase: Fraction | None = None
         self._told: set[str] = set()
         if dry:
             return
@@ -240,8 +245,7 @@ class VideoWriter:
             self.warnings.extend(self.plan.warnings)
         plan = self.plan
         info = self._reader.info
-        rate = info.rate or Fraction(25)
-        self._rate = rate
+        rate = self._rate
         self._time_base = 1 / rate if plan.fixed_rate else (frame.time_base or info.time_base)
         reorders = plan.options.get("bf") != "0" and plan.codec in ("libx264", "libx264rgb", "libx265")
         self._reorder = 2 * round(1 / rate / self._time_base) if reorders else 0
@@ -325,6 +329,9 @@ class VideoWriter:
             pts = 0 if self._last is None else self._last + max(1, round(1 / self._rate / self._time_base))
         else:
             exact = (frame.pts * base + self._bias) / self._time_base
+            if self._phase is None:  # a stretch may begin between two ticks: the beat begins with it
+                self._phase = exact - round(exact) if self.plan.fixed_rate else Fraction(0)
+            exact -= self._phase
             pts = round(exact)
             if self.plan.fixed_rate and abs(exact - pts) > Fraction(1, 4):
                 self._tell(
