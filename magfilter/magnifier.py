@@ -144,6 +144,7 @@ class Magnifier:
                 check_number(name, value, "more than 0 px", lambda x: x > 0)
         check_number("cross_fade", cross_fade, "0 (jump) or a number of seconds", lambda x: x >= 0)
         threads = check_threads(threads)
+        check_number("at_once", at_once, "a number of frames, 1 or more", lambda x: x >= 1 and x == int(x))
         self.max_shift, self.smooth = max_shift, smooth
         self._smoother = None if smooth is None else Smoother(smooth)
         self.reach = parse_reach(reanchor, self.policy)

@@ -723,6 +723,7 @@ def test_parts_of_the_motion_that_are_none(fake, options, text):
         ({"cross_fade": "1"}, "cross_fade must be 0 .* got '1'"),
         ({"threads": -1}, "threads must be 0 .all cores. to 512, got -1"),
         ({"threads": 100_000}, "threads must be 0 .all cores. to 512, got 100000"),
+        ({"at_once": 0}, "at_once must be a number of frames, 1 or more; got 0"),
         ({"reference": None}, "reference must be text such as 'first' or 'every:2', got None"),
     ],
 )

@@ -175,10 +175,10 @@ def _check_tags(plan: EncoderPlan, format: str, sar: Fraction | None) -> None:
     if oblong and sar and (found.sar is None or not 0.99 < found.sar / sar < 1.01):
         width, height = plan.size
         shape = (sar * width / height).limit_denominator(1000)
+        after = f"ffmpeg -i OUT -c copy -aspect {shape.numerator}:{shape.denominator} FIXED"
         plan.warnings.append(
             f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since {where} has no place for it; "
-            "-c:v libx264 or libx265 keeps it, or give it to the file afterwards: "
-            f"ffmpeg -i OUT -c copy -aspect {shape.numerator}:{shape.denominator} FIXED"
+            "-c:v libx264 keeps it" + ("" if format == "mxf" else f", or give it to the file afterwards: {after}")
         )
 
 

@@ -217,7 +217,8 @@ class VideoReader:
             raise InputError(
                 f"{self.name} is interlaced, which magnification would turn into combs; "
                 f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv; "
-                "what is only said to be interlaced takes magfilter --progressive, or -vf setfield=prog in place of bwdif"
+                "what is only said to be interlaced takes magfilter --progressive, or -vf setfield=prog in place "
+                "of bwdif"
             )
 
     def _no_frame(self) -> InputError:
