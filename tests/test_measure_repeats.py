@@ -61,6 +61,24 @@ def test_what_was_shown_in_turn_was_taken_at_a_steady_rate(times, rate):
     assert found.numbers.tolist() == np.flatnonzero(kept).tolist()
 
 
+def test_a_steady_rate_wins_over_a_container_that_lacks_repeats():
+    prints, places = np.repeat(np.arange(80), np.resize([2, 3], 80)), np.arange(200)
+    there = places % 20 != 4  # the last of three
+    found, (warning,) = timing(places[there] / 60, 60, kept=distinct(prints[there]))
+    assert found.even
+    assert found.rate == pytest.approx(24, rel=1e-3)
+    assert "110 of 190 frames only repeat" in warning
+
+
+def test_repeated_frames_that_are_missing_stay_missing():
+    places = np.repeat([n for n in range(120) if n % 10 != 3], 2) * 2 + np.tile([0, 1], 108)
+    kept = distinct(np.repeat(np.arange(108), 2))
+    found, warnings = timing(places / 240, 240, kept=kept)
+    assert not found.even
+    np.testing.assert_allclose(found.times, [n / 120 for n in range(120) if n % 10 != 3])
+    assert len(warnings) == 2
+
+
 @pytest.fixture(scope="module")
 def doubled(tmp_path_factory) -> str:
     """A swinging disc, half as many frames as the container says."""
