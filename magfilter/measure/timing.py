@@ -111,7 +111,9 @@ def _of_all(info: MediaInfo, times: Floats, fps: float | None = None) -> _Said:
     steady = _own_rate(times, near)
     if steady and fps is None:
         # Of 30 a second every fifth is missing, or 24 a second were rounded to it: the times are the same.
-        what += f"; if the frames were taken at a steady {steady:.4g} a second instead, give --fps {steady:.4g}"
+        whole = round(steady)
+        steady = whole if np.ptp(times - numbers / max(whole, 1)) <= 2 * near else steady
+        what += f"; if the frames were taken at a steady {steady:.5g} a second instead, give --fps {steady:.5g}"
     return _Said(Timing(times, mean, False, numbers), near, what)
 
 
@@ -152,8 +154,8 @@ def _own_rate(times: Floats, near: float) -> float:
     """The steady rate of frames that were shown at times (n,) s, up to `near` s sooner or later than they were taken;
     0 if there is none."""
     order = np.arange(len(times))
-    slope, begin = np.polyfit(order, times, 1)
-    return 1 / float(slope) if np.abs(times - begin - slope * order).max() <= near else 0.0
+    slope = float(np.polyfit(order, times, 1)[0])
+    return 1 / slope if np.ptp(times - slope * order) <= 2 * near else 0.0
 
 
 def _beat(times: Floats, grain: float) -> tuple[float, Floats] | None:
