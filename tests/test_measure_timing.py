@@ -52,3 +52,40 @@ def test_even_times_are_the_rate_that_the_input_says():
     found, warnings = timing(rounded(range(50), 60), 60)
     assert found.even
     assert (found.rate, found.times[3], warnings) == (60, 0.05, [])
+
+
+LACKING = [n for n in range(400) if n % 10 != 3 and not 100 < n < 120]
+
+
+@pytest.mark.parametrize("fps", [120, 240, 1000.0])
+def test_frames_that_are_missing_are_missing_at_the_true_rate_too(fps):
+    found, (warning,) = timing(7 + rounded(LACKING, 120), 120, fps=fps)
+    np.testing.assert_allclose(found.times, np.array(LACKING) / fps, rtol=1e-12)
+    assert not found.even
+    assert f"lacks {400 - len(LACKING)} of 400 frames of {fps:.4g} a second" in warning
+
+
+@pytest.mark.parametrize(
+    ("times", "rate"),
+    [
+        (rounded(range(50), 60), 60),
+        (np.full(50, np.nan), 60),
+        (rounded(LACKING, 120), None),  # no rate, no word on what is missing
+        (np.arange(50) / -60, 60),
+        (np.cumsum(np.random.default_rng(4).choice([10, 23], 50)) / 1000, 60),
+        ([0.5], 60),
+    ],
+)
+def test_frames_follow_one_another_where_nothing_else_is_known(times, rate):
+    found, warnings = timing(times, rate, fps=240)
+    assert (found.even, found.rate, warnings) == (True, 240, [])
+    assert found.times.tolist() == (np.arange(len(times)) / 240).tolist()
+
+
+def test_what_may_have_been_taken_at_a_steady_rate_is_if_the_user_says_so():
+    shown = rounded(np.rint(30 * rounded(range(144), 24)), 30)
+    found, (warning,) = timing(shown, 30)
+    assert not found.even
+    assert "at a steady 24 a second instead, give --fps 24" in warning
+    found, warnings = timing(shown, 30, fps=24)
+    assert (found.even, found.rate, warnings) == (True, 24, [])

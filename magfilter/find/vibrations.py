@@ -17,7 +17,7 @@ from magfilter.errors import OptionError
 from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
-from magfilter.measure.repeats import distinct, fingerprint
+from magfilter.measure.repeats import Repeats
 from magfilter.measure.survey import turn_field
 from magfilter.measure.timing import find_timing
 from magfilter.measure.tracks import compressed, frozen_notes
@@ -148,12 +148,12 @@ class _Shot:
         self.reference = self._before = reference
         self.cells: list[Field] = []  # of all but the first
         self.times: list[float] = []  # s
-        self.prints: list[int] = []
+        self.repeats = Repeats()
         self.unchanged: list[float] = []  # share of the pixels that are those of the frame before
 
     def add(self, frame: Frame) -> None:
         self.times.append(np.nan if frame.time is None else frame.time)
-        self.prints.append(fingerprint(frame))
+        self.repeats.add(frame)
         self.unchanged.append(float(np.mean(frame.planes[0] == self._before.planes[0])))
         self._before = frame
 
@@ -196,7 +196,7 @@ class _Look:
         shot = max(shots, key=lambda shot: len(shot.times))
         if len(shots) > 1:
             self.warnings.append(f"the clip has cuts; its longest shot of {len(shot.times)} frames was looked at")
-        kept = distinct(shot.prints)
+        kept = shot.repeats.distinct()
         count = int(kept.sum())
         if count < FEWEST:
             if self.stop.is_set():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.measure.register import Patch
-from magfilter.measure.repeats import distinct, fingerprint
+from magfilter.measure.repeats import Repeats
 from magfilter.measure.survey import Pattern
 from magfilter.media import Frame, VideoReader
 
@@ -31,7 +31,7 @@ class Tracks:
         self._residues = [array("f") for _ in patches]
         self._lost = [array("b") for _ in patches]
         self._frozen = [array("f") for _ in patches]
-        self._prints = array("q")
+        self._repeats = Repeats()
 
     def __len__(self) -> int:
         return len(self.times)
@@ -46,11 +46,11 @@ class Tracks:
     def end(self, frame: Frame) -> None:
         """A frame was looked at."""
         self.times.append(np.nan if frame.time is None else frame.time)
-        self._prints.append(fingerprint(frame))
+        self._repeats.add(frame)
 
     def distinct(self) -> NDArray[np.bool_]:
         """(n,) which frames do not only repeat the one before."""
-        return distinct(self._prints)
+        return self._repeats.distinct()
 
     def of(self, k: int, kept: NDArray[np.bool_]) -> tuple[Floats, Floats, int, float]:
         """Vectors (n, 2) px, residues (n,), frames lost, mean share of pixels that did not change: of those kept."""
