@@ -71,6 +71,14 @@ def test_a_lost_pixel_aspect_ratio_is_told(clips, name, options, kept):
         assert (reader.info.sar == Fraction(4, 3)) == kept
 
 
+def test_trying_out_leaves_no_file(clips, tmp_path, monkeypatch):
+    """Pictures have no container that could be written to memory."""
+    source = clips("in.mp4", frames=2, sar=Fraction(4, 3), colour=FULL)
+    monkeypatch.chdir(tmp_path)
+    rewrite(source, "%02d.jpg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01.jpg", "02.jpg", "in.mp4"]
+
+
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("name", ["out.nut", "out.ts", "%02d.png", "out.mp4"])
 def test_what_cannot_be_said_to_be_turned_is_turned(clips, name, rotation):

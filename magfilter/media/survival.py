@@ -21,6 +21,7 @@ __all__ = ["Survivors", "survivors"]
 
 FRAMES = 2
 _NO_HEADER = ("rawvideo",)  # nothing says what is in there; whoever reads it does
+_NO_FILE: Any = av.format.Flags.no_file.value  # muxers that write files of their own, where they please
 _RATE = Fraction(25)
 
 
@@ -44,7 +45,8 @@ def survivors(
         sar: the aspect ratio of the pixels.
         configure: sets an encoder up for a plan, with seconds a tick and frames a second.
     """
-    if format in _NO_HEADER:
+    muxer: Any = av.format.ContainerFormat(format, "w")
+    if format in _NO_HEADER or muxer.flags & _NO_FILE:
         return None
     with suppress(av.error.FFmpegError, ValueError, OSError, StopIteration), av.logging.Capture():
         memory = io.BytesIO()
