@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,15 +71,23 @@ class Ahead:
     def start(self) -> None:
         """See `magfilter.forks`. What other threads were about to answer never comes, and is forgotten."""
         self._pool = ThreadPoolExecutor(self._workers, "network")
+        self._running: set[Future[Array]] = set()
         self._seen: dict[int, Seen] = {}
         self.first: Array | None = None
         self.last: Array | None = None
         """The images looked at first and last."""
 
+    def settle(self) -> None:
+        """See `magfilter.forks`."""
+        wait(list(self._running))
+
     def look(self, frame: Frame, light: Array, image: Array, reference: Array | None) -> None:
         """Keep what was seen of a frame, and begin to measure it if there is a reference."""
         # The frame is kept too: while it is, no other has its id.
         motion = self._pool.submit(self._run, reference, image) if reference is not None else None
+        if motion is not None:
+            self._running.add(motion)
+            motion.add_done_callback(self._running.discard)
         self._seen[id(frame)] = Seen(frame, light, image, reference, motion)
         self.last = image
         if self.first is None:

@@ -1,4 +1,7 @@
-"""What a fork takes away: threads do not exist in the child, so whoever has some starts them again there."""
+"""What a fork takes away: threads do not exist in the child, so whoever has some starts them again there.
+
+And what they held: a network that is running has locks that nobody would free in the child. So a fork waits for it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ class Starting(Protocol):
         """Make the threads; those that were there before, if any, are no more."""
         ...
 
+    def settle(self) -> None:
+        """Come back when the threads are doing nothing."""
+        ...
+
 
 _living: WeakSet[Starting] = WeakSet()
 
@@ -26,10 +33,15 @@ def start_here(owner: Starting) -> None:
     _living.add(owner)
 
 
+def _settle_in_parent() -> None:
+    for owner in list(_living):
+        owner.settle()
+
+
 def _start_in_child() -> None:
     for owner in list(_living):
         owner.start()
 
 
 if hasattr(os, "register_at_fork"):  # Windows forks nothing
-    os.register_at_fork(after_in_child=_start_in_child)
+    os.register_at_fork(before=_settle_in_parent, after_in_child=_start_in_child)

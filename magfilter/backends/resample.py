@@ -35,6 +35,9 @@ class Resampler:
         """See `magfilter.forks`."""
         self._pool = ThreadPoolExecutor(self.threads, "resample")
 
+    def settle(self) -> None:
+        """Nothing goes on in them unless `__call__` does, which waits."""
+
     def __call__(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
         """See `magfilter.backends.Engine.resample`."""
         height, width = plane.shape
