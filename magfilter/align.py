@@ -56,7 +56,7 @@ class Aligned:
     def __call__(self, reference: Array, image: Array) -> Array:
         """The flow from the reference to the image, (2, h, w) px of the image."""
         first = self._run(reference, image)
-        motion = ground_of(first, _rows(image))
+        motion = ground_of(first, _filled(image))
         if motion is None:
             return first
         rest = self._run(reference, moved(image, motion, self._resample))
@@ -68,14 +68,14 @@ class Aligned:
         return out
 
 
-def ground_of(flow: Array, rows: float = 1.0) -> Array | None:
+def ground_of(flow: Array, filled: tuple[float, float] = (1.0, 1.0)) -> Array | None:
     """The affine motion (2, h, w) px that most of a flow's rim follows; None if it rests or none is followed.
 
     Args:
-        rows: share of the rows that counts: those below are what a picture was filled up with.
+        filled: shares of the rows and of the columns that count: beyond them a picture's border is repeated.
     """
-    height = flow.shape[1]
-    seen = flow[:, : max(1, round(height * rows))]
+    _, height, width = flow.shape
+    seen = flow[:, : max(1, round(height * filled[0])), : max(1, round(width * filled[1]))]
     motion = global_motion(seen)
     if motion.shape[1:] != seen.shape[1:]:
         return None  # too small to have a rim
@@ -86,9 +86,8 @@ def ground_of(flow: Array, rows: float = 1.0) -> Array | None:
     off, far = square(here - there), square(here)
     if np.mean(far <= off) > RESTING or np.mean(off < 0.25 * square(there)) < 0.5:
         return None
-    # An affine motion goes on as it is.
-    tail = motion[:, -1:] + _slope(motion, 1) * np.arange(1, height - seen.shape[1] + 1, dtype=np.float32)[:, None]
-    out: Array = np.concatenate([motion, tail], 1)
+    across, down = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    out: Array = motion[:, :1, :1] + _slope(motion, 2) * across + _slope(motion, 1) * down
     return out
 
 
@@ -99,10 +98,13 @@ def _slope(motion: Array, axis: int) -> Array:
     return step[:, :1, :1]
 
 
-def _rows(image: Array) -> float:
-    """The share of an image's rows above those that only repeat the last."""
-    plane = image[0]
-    last = len(plane)
-    while last > 1 and np.array_equal(plane[last - 1], plane[last - 2]):
+def _filled(image: Array) -> tuple[float, float]:
+    """The shares of an image's rows and columns before those that only repeat the last."""
+    return _before_repeats(image[0]), _before_repeats(image[0].T)
+
+
+def _before_repeats(lines: Array) -> float:
+    last = len(lines)
+    while last > 1 and np.array_equal(lines[last - 1], lines[last - 2]):
         last -= 1
-    return last / len(plane)
+    return last / len(lines)

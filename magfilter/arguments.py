@@ -29,6 +29,7 @@ __all__ = [
     "scale",
     "seconds",
     "showing_options",
+    "stretch_options",
     "targeting_options",
 ]
 
@@ -152,6 +153,26 @@ def proxy_option(what: str) -> Callable[[Command], Command]:
     return click.option(
         "--proxy", type=float, default=DEFAULT_PROXY, show_default=True, metavar="MEGAPIXELS", help=what
     )
+
+
+def stretch_options(what: str, true_rate: bool = False) -> Callable[[Command], Command]:
+    """The options that say which stretch is read; `what` is done with it.
+
+    Args:
+        true_rate: the command has --fps, which these do not go by.
+    """
+    clock = "; as -ss, of the container's time, whatever --fps says" if true_rate else ""
+    options = (
+        click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS."),
+        click.option(
+            "-t",
+            "--duration",
+            type=seconds,
+            metavar="TIME",
+            help=f"{what} this much: seconds, or [HH:]MM:SS{clock}.",
+        ),
+    )
+    return lambda command: _given(command, options)
 
 
 _TARGETING_OPTIONS = (

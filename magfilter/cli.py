@@ -24,8 +24,8 @@ from magfilter.arguments import (
     pairs,
     proxy_option,
     ramping_options,
-    seconds,
     showing_options,
+    stretch_options,
     targeting_options,
 )
 from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
@@ -123,8 +123,7 @@ Examples
     "Needs a checkout with the train extra.",
 )
 @click.option("--adapt-minutes", type=float, default=ADAPT_MINUTES, show_default=True, help="How long --adapt trains.")
-@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Work on this much: seconds, or [HH:]MM:SS.")
+@stretch_options("Work on")
 @click.option(
     "--framerate",
     metavar="RATE",

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from magfilter._version import __version__
-from magfilter.arguments import CHOOSING, Chosen, choosing_options, factor, line, scale, seconds
+from magfilter.arguments import CHOOSING, Chosen, choosing_options, factor, line, scale, stretch_options
 from magfilter.command import run_command, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
@@ -65,8 +65,7 @@ Examples
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="For --alpha: a shipped model or an .onnx file."
 )
-@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option("-t", "--duration", type=seconds, metavar="TIME", help="Show this much: seconds, or [HH:]MM:SS.")
+@stretch_options("Show")
 @click.option("--frames", type=click.IntRange(1), help="Show this many frames; all by default.")
 @click.option(
     "--scale", default="1", callback=scale, metavar="T[,L]", help="Show a pixel so often in time, along the line."

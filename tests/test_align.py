@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.shaking import CAMERAS, frames, gain
 from magfilter import Magnifier
-from magfilter.align import Aligned, ground_of, moved
+from magfilter.align import Aligned, _filled, ground_of, moved
 from magfilter.backends.resample import Resampler
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
@@ -29,10 +29,12 @@ def test_the_ground_that_most_of_the_rim_follows():
     np.testing.assert_allclose(ground_of(flow), affine(), atol=2e-3)
 
 
-def test_below_the_picture_the_ground_goes_on():
+def test_beyond_the_picture_the_ground_goes_on():
     flow = affine()
-    flow[:, 50:] = 7  # what a network says of a border that is repeated
-    np.testing.assert_allclose(ground_of(flow, 50 / 60), affine(), atol=2e-3)
+    flow[:, 50:], flow[:, :, 70:] = 7, 7  # what a network says of a border that is repeated
+    np.testing.assert_allclose(ground_of(flow, (50 / 60, 70 / 80)), affine(), atol=2e-3)
+    image = np.random.default_rng(0).random((1, 50, 70), np.float32)
+    assert _filled(np.pad(image, ((0, 0), (0, 10), (0, 10)), mode="edge")) == (50 / 60, 70 / 80)
 
 
 @pytest.mark.parametrize("case", ["rest", "noise", "slow", "half at rest", "all ways", "tiny"])

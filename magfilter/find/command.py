@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, proxy_option, seconds
+from magfilter.arguments import engine_options, proxy_option, stretch_options
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
@@ -63,14 +63,7 @@ Examples
     help="True frames a second, where the input says otherwise (high-speed footage).",
 )
 @click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
-@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option(
-    "-t",
-    "--duration",
-    type=seconds,
-    metavar="TIME",
-    help="Look at this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
-)
+@stretch_options("Look at", true_rate=True)
 @engine_options
 @proxy_option("Look at a copy of at most this size; 0 looks at full size.")
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, proxy_option, seconds
+from magfilter.arguments import engine_options, proxy_option, stretch_options
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.measure.motion import measure_motion
@@ -93,14 +93,7 @@ Examples
     metavar="first|frame:N",
     help="The frame that motion is measured against.",
 )
-@click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS.")
-@click.option(
-    "-t",
-    "--duration",
-    type=seconds,
-    metavar="TIME",
-    help="Work on this much: seconds, or [HH:]MM:SS; as -ss, of the container's time, whatever --fps says.",
-)
+@stretch_options("Work on", true_rate=True)
 @engine_options
 @proxy_option("What moves is looked for on a copy of at most this size; it is measured at full size.")
 @click.option("--input-format", help="Container of the input, for raw streams and pipes that cannot be probed.")

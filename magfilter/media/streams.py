@@ -98,36 +98,33 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
         return None
     if info.attached_pic and format not in _PICTURES_AS_STREAMS:
         return hold
-    try:
-        trial = av.open(io.BytesIO(), "w", format=format)
-        if format == "mxf":  # which begins with a picture, and counts sound by its frames
-            _add_picture(trial, Fraction(25))
-        _add(trial, stream)
-        trial.start_encoding()
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        text = reason(error)
-        return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
-    with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
-        trial.close()  # some cannot end before anything was written
-    return None
+    refused = _refused(format, stream, Fraction(25) if format == "mxf" else None)  # MXF begins with a picture
+    if refused is None:
+        return None
+    text = reason(refused)
+    return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
 
 
 def holds_rate(format: str, rate: Fraction) -> bool:
     """Whether a container takes video of so many frames a second."""
+    return _refused(format, None, rate) is None
+
+
+def _refused(format: str, stream: Any | None, rate: Fraction | None) -> Exception | None:
+    """What a container says of a stream to be copied, beside video of a rate; either may be None."""
     try:
         trial = av.open(io.BytesIO(), "w", format=format)
-        _add_picture(trial, rate)
+        if rate is not None:
+            picture: Any = trial.add_stream("mpeg2video", rate=rate)
+            picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        if stream is not None:
+            _add(trial, stream)
         trial.start_encoding()
-    except (av.error.FFmpegError, ValueError, OSError):
-        return False
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        return error
     with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
-        trial.close()
-    return True
-
-
-def _add_picture(output: Any, rate: Fraction) -> None:
-    picture: Any = output.add_stream("mpeg2video", rate=rate)
-    picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        trial.close()  # some cannot end before anything was written
+    return None
 
 
 def _add(output: Any, stream: Any) -> Any:
