@@ -1,5 +1,6 @@
 """`python -m magfilter` is `magfilter`."""
 
-from magfilter.cli import main
+from magfilter.entry import magnify
 
-main()
+if __name__ == "__main__":
+    magnify()

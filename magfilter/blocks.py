@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["block_side", "reduced"]
 
 Array = NDArray[np.float32]
-TILE = 32  # samples; longer ones multiply more zeros
+TILE = 16  # samples; longer ones multiply more zeros
 
 
 def block_side(height: int, width: int, megapixels: float) -> int:

@@ -28,7 +28,14 @@ from magfilter.arguments import (
     stretch_options,
     targeting_options,
 )
-from magfilter.command import EXIT_INTERRUPTED, pipe_closed, run_command, stopping_signals, told_in_a_line
+from magfilter.command import (
+    EXIT_INTERRUPTED,
+    compile_ahead,
+    pipe_closed,
+    run_command,
+    stopping_signals,
+    told_in_a_line,
+)
 from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE
@@ -265,6 +272,8 @@ def _work(
             # Names that are no valid UTF-8 are shown, not choked on.
             click.echo(describe_job(job).encode(errors="backslashreplace").decode())
             return job.report
+        if job.magnifier.moves_here:
+            compile_ahead(printer.line)
         if o["verbose"]:
             printer.line(describe_job(job))
         printer.warn(job.warnings)  # now rather than after an hour

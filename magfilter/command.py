@@ -8,23 +8,25 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
 
 from magfilter.adaptation import Interrupted
+from magfilter.compiled import kernels
 from magfilter.errors import MagfilterError, Stopped
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
 from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
-from magfilter.stages import THREAD_PREFIX
+from magfilter.stages import THREAD_PREFIX, start_stage
 
 __all__ = [
     "EXIT_INTERRUPTED",
+    "compile_ahead",
     "pipe_closed",
     "run_command",
     "stopped_early",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 EXIT_INTERRUPTED = 130
+COMPILING = "compiling what moves pictures, once on this machine"
+PATIENCE = 3.0  # seconds; loading what was compiled before takes less
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
@@ -58,6 +62,19 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
             sys.stderr.flush()
         os._exit(code)
     raise SystemExit(code)
+
+
+def compile_ahead(say: Callable[[str], None]) -> None:
+    """Begin to load what is compiled to move pictures, in a thread; if that takes long, as it does once, say so."""
+
+    def work() -> None:
+        told = threading.Timer(PATIENCE, say, [COMPILING])
+        told.daemon = True
+        told.start()
+        kernels()
+        told.cancel()
+
+    start_stage("compile", work, lambda: None, [], threading.Event())
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.compiled import kernels
 from magfilter.ground import ground
 from magfilter.splat import Landing, Points, splat, square
 
@@ -249,15 +250,23 @@ def _surrounded(mask: Mask) -> Mask:
 
 def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:
     """Fill the gaps of `field` in place: reflect at the near rim, walking along `behind`, else average from around."""
+    fast = kernels()
+    filled, left_over = (fast.reflect if fast else _reflect)(field, gap, behind, stride, STILL, LONGEST_GAP)
+    if left_over.any():
+        filled[:, left_over] = _from_around(field, ~gap)[:, left_over]
+    field[:] = filled
+
+
+def _reflect(field: Field, gap: Mask, behind: Field, stride: float, still: float, longest: int) -> tuple[Field, Mask]:
+    """As `magfilter.compiled.fill.reflect`, with NumPy."""
     height, width = gap.shape
     rows, cols = np.nonzero(gap)
     way = behind[:, rows, cols]
     length = np.hypot(way[0], way[1])
     step_x, step_y = way / np.maximum(length, 1e-6)
-    active = np.flatnonzero(length > STILL)
-    left_over = np.ones(len(rows), bool)
-    filled = field.copy()
-    for k in range(1, min(int(length.max(initial=0)) + 4, LONGEST_GAP)):
+    active = np.flatnonzero(length > still)
+    left_over, filled = gap.copy(), field.copy()
+    for k in range(1, min(int(length.max(initial=0)) + 4, longest)):
         y = np.rint(rows[active] + k * step_y[active]).astype(np.int64)
         x = np.rint(cols[active] + k * step_x[active]).astype(np.int64)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -273,15 +282,11 @@ def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:
             sy, sx = np.where(good, my, hy), np.where(good, mx, hx)
             filled[0, rows[hit], cols[hit]] = (sx - cols[hit]) * stride + field[0, sy, sx]
             filled[1, rows[hit], cols[hit]] = (sy - rows[hit]) * stride + field[1, sy, sx]
-            left_over[hit] = False
+            left_over[rows[hit], cols[hit]] = False
             active = active[~solid]
         if not len(active):
             break
-    if left_over.any():
-        around = _from_around(field, ~gap)
-        ry, rx = rows[left_over], cols[left_over]
-        filled[:, ry, rx] = around[:, ry, rx]
-    field[:] = filled
+    return filled, left_over
 
 
 def _from_around(field: Field, known: Mask) -> Field:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from magfilter._version import __version__
+from magfilter.compiled import version
 from magfilter.errors import OutputError
 from magfilter.media.target import check_target
 from magfilter.pipeline import Job
@@ -40,6 +41,7 @@ def describe_job(job: Job) -> str:
         f"model    {model.path.stem} ({model.path}), exported by magfilter {model.version}, alpha {low:g} to {high:g}",
         f"engine   {engine.name} on {engine.device}, {model.precision}"
         + (f" (auto: {engine.why})" if engine.why else ""),
+        *([f"picture  moved by {_mover()}"] if magnifier.moves_here else []),
         f"motion   alpha {_alpha(job)}, reference {magnifier.policy}"
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
         + _reach(job)
@@ -65,6 +67,11 @@ def describe_job(job: Job) -> str:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]
     return "\n".join(lines)
+
+
+def _mover() -> str:
+    numba = version()
+    return f"numba {numba}" if numba else "NumPy (pip install numba makes that several times as fast)"
 
 
 def _alpha(job: Job) -> str:

@@ -332,6 +332,12 @@ class Magnifier:
             )
 
     @property
+    def moves_here(self) -> bool:
+        """Whether it is the CPU that moves the pictures: no device, and no network that paints them."""
+        idle = self._same and self.ramp is None
+        return self.engine.model.descriptor.output != "frame" and self.engine.renderer is None and not idle
+
+    @property
     def foresees(self) -> bool:
         """Whether `foresee` does anything here."""
         idle = self._same and self.ramp is None and not self._watched

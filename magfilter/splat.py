@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.compiled import kernels
+
 __all__ = ["Landing", "Points", "splat", "square"]
 
 Field = NDArray[np.float32]
@@ -97,6 +99,12 @@ def splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Fiel
 
     `borne` (2, …) px is what the ground carries.
     """
+    fast = kernels()
+    return fast.splat(points, rest, borne, stride) if fast else _splat(points, rest, borne, stride)
+
+
+def _splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Field, NDArray[np.float64]]:
+    """As `splat`, with NumPy."""
     height, width = rest.shape
     # What rests lands out of the picture; picking the others by index pays only where they are few.
     at_y = np.where(rest, np.float32(-1), points.thrown[1] + np.arange(height, dtype=np.float32)[:, None]).ravel()

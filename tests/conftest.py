@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from clips import Clips
 
+from magfilter import compiled
+
 # trainer, export and benchmarks are not in the wheel. At the end, so that an installed magfilter is what is tested.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
@@ -16,3 +18,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 def clips(tmp_path) -> Clips:
     """Makes tiny clips in the test's own folder."""
     return Clips(tmp_path)
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def arithmetic(request, monkeypatch) -> str:
+    """The same test twice: with NumPy, and with what numba compiles."""
+    if request.param == "numpy":
+        monkeypatch.setattr(compiled, "_found", [None])
+    elif compiled.kernels() is None:
+        pytest.skip("numba is not installed")
+    return request.param

@@ -7,6 +7,8 @@ import pytest
 
 from magfilter.displace import magnified_displacement
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
+
 SIZE = 48
 TOP, LEFT, SIDE = 16, 14, 12  # of the moving square
 

@@ -8,6 +8,8 @@ import pytest
 from magfilter import splat as module
 from magfilter.splat import Points, splat
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
+
 SIZE = (20, 28)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.compiled import kernels
 from magfilter.forks import start_here
 from magfilter.interpolate import Curved
 
@@ -40,10 +41,7 @@ class Resampler:
 
     def __call__(self, plane: NDArray[Any], displacement: Array, step: tuple[float, float], peak: int) -> NDArray[Any]:
         """See `magfilter.backends.Engine.resample`."""
-        height, width = plane.shape
-        rows = displacement.shape[1]
-        # Displacements are in px of the picture; a subsampled plane has fewer.
-        scaled = displacement / np.asarray(step, np.float32).reshape(2, 1, 1)
+        height, rows = plane.shape[0], displacement.shape[1]
         active = np.flatnonzero((displacement != 0).any((0, 2)))
         out = plane.copy()
         if not len(active):
@@ -55,20 +53,36 @@ class Resampler:
         # Narrow bands, so that what is computed for one fits a cache and not what is for all a memory.
         bands = max(1, (last - first) // BAND)
         edges = [first + (last - first) * k // bands for k in range(bands + 1)]
+        fast = kernels()
+        work = fast.move if fast and plane.dtype in (np.uint8, np.uint16) else _move
 
         def band(top: int, bottom: int) -> None:
-            d = _enlarge(scaled, (height, width), top, bottom)
-            y = np.arange(top, bottom, dtype=np.float32)[:, None] + d[1]
-            x = np.arange(width, dtype=np.float32) + d[0]
-            # Prepared for the rows that this band looks at: for all of a plane it would take four floats a sample.
-            moved = Curved(plane, float(y.min()), float(y.max()))(y, x)
-            np.rint(moved, out=moved)
-            np.clip(moved, 0, peak, out=moved)
-            still = (d[0] == 0) & (d[1] == 0)
-            out[top:bottom] = np.where(still, plane[top:bottom], moved.astype(plane.dtype))
+            work(displacement, step, plane, peak, (top, bottom), out)
 
         list(self._pool.map(band, edges[:-1], edges[1:]))
         return out
+
+
+def _move(
+    field: Array,
+    step: tuple[float, float],
+    plane: NDArray[Any],
+    peak: int,
+    span: tuple[int, int],
+    out: NDArray[Any],
+) -> None:
+    """As `magfilter.compiled.pixels.move`, with NumPy."""
+    top, bottom = span
+    scaled = field / np.asarray(step, np.float32).reshape(2, 1, 1)
+    d = _enlarge(scaled, (plane.shape[0], plane.shape[1]), top, bottom)
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] + d[1]
+    x = np.arange(plane.shape[1], dtype=np.float32) + d[0]
+    # Prepared for the rows that this band looks at: for all of a plane it would take four floats a sample.
+    moved = Curved(plane, float(y.min()), float(y.max()))(y, x)
+    np.rint(moved, out=moved)
+    np.clip(moved, 0, peak, out=moved)
+    still = (d[0] == 0) & (d[1] == 0)
+    out[top:bottom] = np.where(still, plane[top:bottom], moved.astype(plane.dtype))
 
 
 def _enlarge(field: Array, size: tuple[int, int], top: int, bottom: int) -> Array:

@@ -1,5 +1,6 @@
 """`python -m magfilter.find` is `magfilter-find`."""
 
-from magfilter.find.command import main
+from magfilter.entry import find
 
-main()
+if __name__ == "__main__":
+    find()

@@ -1,5 +1,6 @@
 """`python -m magfilter.measure` is `magfilter-measure`."""
 
-from magfilter.measure.command import main
+from magfilter.entry import measure
 
-main()
+if __name__ == "__main__":
+    measure()

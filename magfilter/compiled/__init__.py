@@ -1,0 +1,77 @@
+"""The loops that take NumPy longest, compiled by numba where that is installed (`pip install "magfilter[fast]"`).
+
+Importing this package imports no numba; its modules do. NumPy's way stays beside each of them, and is what they are
+tested against.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Kernels", "kernels", "version"]
+
+logger = logging.getLogger(__name__)
+
+_lock = threading.RLock()
+_found: list[Kernels | None] = []
+
+
+class Kernels(NamedTuple):
+    """What is compiled. Each lets other threads run meanwhile.
+
+    Attributes:
+        move: `magfilter.compiled.pixels.move`.
+        splat: as `magfilter.splat.splat`.
+        reflect: `magfilter.compiled.fill.reflect`.
+    """
+
+    move: Callable[..., None]
+    splat: Callable[..., tuple[NDArray[np.float32], NDArray[np.float64]]]
+    reflect: Callable[..., tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+def kernels() -> Kernels | None:
+    """The compiled loops; None where numba is not installed, does not work or is told to compile nothing.
+
+    The first call on a machine compiles them, which takes several seconds; they are kept for the next process, whose
+    first call takes half a second.
+    """
+    with _lock:
+        if not _found:
+            _found.append(_load())
+        return _found[0]
+
+
+def version() -> str | None:
+    """Of the numba that would be used; None where there is none to use. Loads and compiles nothing."""
+    if find_spec("numba") is None or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return None
+    try:
+        return metadata.version("numba")
+    except metadata.PackageNotFoundError:  # its files were packed into a program
+        return "of unknown version"
+
+
+def _load() -> Kernels | None:
+    if version() is None:
+        return None
+    try:
+        from magfilter.compiled import fill, pixels, splat
+    except Exception as error:  # of another release than its NumPy, say; all it would do can be done without it
+        logger.warning("numba does not work here, which makes magfilter slower: %s", error)
+        return None
+    return Kernels(pixels.move, splat.splat, fill.reflect)
+
+
+if hasattr(os, "register_at_fork"):  # in a child nobody would ever finish what another thread was compiling
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
