@@ -14,6 +14,11 @@ from magfilter import compiled
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
+def pytest_sessionstart() -> None:
+    """Compile what is compiled now, once, rather than in whichever test waits for something else."""
+    compiled.kernels()
+
+
 @pytest.fixture
 def clips(tmp_path) -> Clips:
     """Makes tiny clips in the test's own folder."""

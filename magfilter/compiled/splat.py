@@ -222,15 +222,14 @@ def _far(own: Any) -> Any:
 
 
 @compiled()
-def _touching(thrown: Field, number: NDArray[np.int32]) -> Any:
-    """The points (m,) that land beside any numbered place."""
+def _touching(thrown: Field, number: NDArray[np.int32], out: NDArray[np.uint32]) -> Any:
+    """How many points land beside any numbered place; `out` is told which."""
     height, width = number.shape
     beside = np.zeros((height + 2, width + 2), np.bool_)  # at row − 1, column − 1
     for row in range(height):
         for col in range(width):
             if number[row, col] >= 0:
-                beside[row : row + 2, col : col + 2] = True
-    out = np.empty(thrown.shape[0], np.uint32)
+                beside[row, col] = beside[row, col + 1] = beside[row + 1, col] = beside[row + 1, col + 1] = True
     count = 0
     for n in range(thrown.shape[0]):
         row, _ = _before(thrown[n, Y], height)
@@ -238,21 +237,24 @@ def _touching(thrown: Field, number: NDArray[np.int32]) -> Any:
         if beside[row + 1, col + 1]:
             out[count] = n
             count += 1
-    return out[:count]
+    return count
 
 
 @compiled()
-def _arrivals(thrown: Field, points: NDArray[np.uint32], number: NDArray[np.int32]) -> Any:
-    """Which of the points (m,) come to which numbered place, by what share: (k,) each.
+def _arrivals(
+    thrown: Field, number: NDArray[np.int32], who: NDArray[np.uint32], where: NDArray[np.int32], shares: Field
+) -> Any:
+    """How often a point comes to a numbered place; the others are told which, where, and by what share.
 
     By the four corners that a point shares itself among first, the order in which NumPy adds them up.
     """
     height, width = number.shape
-    who = np.empty(4 * points.size, np.uint32)
-    where, shares = np.empty(4 * points.size, np.int32), np.empty(4 * points.size, np.float32)
+    points = np.empty(thrown.shape[0], np.uint32)
+    touching = _touching(thrown, number, points)
     count = 0
     for corner in range(4):
-        for n in points:
+        for k in range(touching):
+            n = points[k]
             row, fy = _before(thrown[n, Y], height)
             col, fx = _before(thrown[n, X], width)
             row, part = (row + 1, fy) if corner // 2 else (row, ONE - fy)
@@ -260,7 +262,7 @@ def _arrivals(thrown: Field, points: NDArray[np.uint32], number: NDArray[np.int3
             if 0 <= row < height and 0 <= col < width and number[row, col] >= 0 and share > 0:
                 who[count], where[count], shares[count] = n, number[row, col], share
                 count += 1
-    return who[:count], where[:count], shares[:count]
+    return count
 
 
 @compiled()
@@ -277,28 +279,38 @@ def _resolve(
     field: Field,
 ) -> None:
     """Let one mover win each of the `count` numbered places; `field` is set in place."""
-    places = np.argwhere(number >= 0)  # in the order of their numbers
-    who, where, shares = _arrivals(thrown, _touching(thrown, number), number)
-    best, winner = np.full(count, -1, np.float32), np.zeros((count, 2), np.float64)
-    for k in range(who.size):
+    height, width = number.shape
+    who = np.empty(4 * thrown.shape[0], np.uint32)
+    where, shares = np.empty(who.size, np.int32), np.empty(who.size, np.float32)
+    arrivals = _arrivals(thrown, number, who, where, shares)
+    best, winner = np.empty(count, np.float32), np.zeros((count, 2), np.float64)
+    for place in range(count):
+        best[place] = -1
+    for k in range(arrivals):
         n = who[k]
         _contend(best, winner, where[k], _far(thrown[n, OWN]) + shares[k], thrown[n, U], thrown[n, V])
     within, total = np.empty(count, np.float64), np.zeros((count, 3), np.float64)
-    for place in range(count):
-        row, col = places[place]
-        if rest[row, col]:
-            _contend(best, winner, place, _far(own[row, col]) + ONE, carried[0, row, col], carried[1, row, col])
-        against_u, against_v = winner[place, 0] - borne[0, row, col], winner[place, 1] - borne[1, row, col]
-        within[place] = max(rules.alike**2 * (against_u**2 + against_v**2), (rules.same * stride) ** 2)
-    for k in range(who.size):
+    for row in range(height):
+        for col in range(width):
+            place = number[row, col]
+            if place < 0:
+                continue
+            if rest[row, col]:
+                _contend(best, winner, place, _far(own[row, col]) + ONE, carried[0, row, col], carried[1, row, col])
+            against_u, against_v = winner[place, 0] - borne[0, row, col], winner[place, 1] - borne[1, row, col]
+            within[place] = max(rules.alike**2 * (against_u**2 + against_v**2), (rules.same * stride) ** 2)
+    for k in range(arrivals):
         n = who[k]
         _side_with(winner, within, total, where[k], shares[k], thrown[n, U], thrown[n, V])
-    for place in range(count):
-        row, col = places[place]
-        if rest[row, col]:
-            _side_with(winner, within, total, place, ONE, carried[0, row, col], carried[1, row, col])
-        share = 1 / max(total[place, 0], rules.epsilon)
-        field[0, row, col], field[1, row, col] = total[place, 1] * share, total[place, 2] * share
+    for row in range(height):
+        for col in range(width):
+            place = number[row, col]
+            if place < 0:
+                continue
+            if rest[row, col]:
+                _side_with(winner, within, total, place, ONE, carried[0, row, col], carried[1, row, col])
+            share = 1 / max(total[place, 0], rules.epsilon)
+            field[0, row, col], field[1, row, col] = total[place, 1] * share, total[place, 2] * share
 
 
 @compiled(
