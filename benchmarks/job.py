@@ -6,15 +6,13 @@ The filter in a process of its own, as `magfilter` is; only that it writes down 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
-from magfilter.magnifier import DEFAULT_PROXY
-from magfilter.memory import keep_freed_memory
-from magfilter.models import DEFAULT_MODEL
-from magfilter.options import MagnifyOptions
-from magfilter.pipeline import magnify_video
+from magfilter.entry import one_thread_each
 
 
 @click.command()
@@ -22,21 +20,24 @@ from magfilter.pipeline import magnify_video
 @click.argument("target")
 @click.option("--report", type=click.Path(path_type=Path), required=True, help="JSON: frames, seconds, stages.")
 @click.option("--alpha", default=10.0)
-@click.option("--model", default=DEFAULT_MODEL)
+@click.option("--model")
 @click.option("--backend", default="auto")
 @click.option("--device", default="auto")
 @click.option("--threads", default=0)
-@click.option("--proxy", default=DEFAULT_PROXY)
-def main(
-    source: str, target: str, report: Path, alpha: float, model: str, backend: str, device: str, threads: int,
-    proxy: float,
-) -> None:  # fmt: skip
+@click.option("--proxy", type=float)
+@click.option("--numpy", is_flag=True, help="Without what numba compiles.")
+def main(source: str, target: str, report: Path, numpy: bool, **given: Any) -> None:
     """Magnify SOURCE into TARGET."""
+    one_thread_each()  # before NumPy is imported
+    from magfilter import compiled
+    from magfilter.memory import keep_freed_memory
+    from magfilter.options import MagnifyOptions
+    from magfilter.pipeline import magnify_video
+
     keep_freed_memory()
-    options = MagnifyOptions(
-        alpha=alpha, model=model, backend=backend, device=device, threads=threads, proxy=proxy, overwrite=True
-    )
-    done = magnify_video(source, target, options)
+    options = MagnifyOptions(**{name: value for name, value in given.items() if value is not None}, overwrite=True)
+    with compiled.left_out() if numpy else nullcontext():
+        done = magnify_video(source, target, options)
     report.write_text(json.dumps({"frames": done.frames, "seconds": done.seconds, "stages": done.stages}))
 
 

@@ -1,9 +1,10 @@
-"""Two ratios of CPU time: one export of `warp` against another, and NumPy against ONNX Runtime moving pixels.
+"""Ratios of CPU time: one export of `warp` against another, NumPy against ONNX Runtime, and NumPy against numba.
 
     python -m benchmarks.steps MODEL_A MODEL_B
 
 One thread, one process, both sides in turn, CPU time of the process: what else runs on the machine disturbs both
-alike. The second ratio needs no models, but the package onnx: the graph is one GridSample node.
+alike. Only the first ratio needs models; the second, of looking up pixels, needs the package onnx (the graph is one
+GridSample node), the third, of moving a whole picture, numba.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import onnxruntime as ort
 
 from benchmarks.markdown import table
 from benchmarks.table import parse_size
+from magfilter import compiled
+from magfilter.backends.resample import Resampler
+from magfilter.displace import magnified_displacement
 from magfilter.interpolate import Curved
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -91,6 +95,17 @@ def look_ups(size: tuple[int, int]) -> tuple[Callable[[], Any], Callable[[], Any
     return lambda: source(y, x), lambda: runner.run(None, {"planes": planes, "grid": grid})[0]
 
 
+def pictures(size: tuple[int, int], alpha: float = 10.0) -> Callable[[], Any]:
+    """A plane (height, width) moved by ten times a flow of waves and a thing that slides over them."""
+    height, width = size
+    y, x = np.mgrid[: height // 2, : width // 2].astype(np.float32)
+    flow = 0.5 * np.stack([np.sin(y / 40) * np.cos(x / 40), np.cos(y / 30)]).astype(np.float32)
+    flow[:, height // 8 : height // 4, width // 8 : width // 4] += 1.5
+    plane = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    resample = Resampler(1)
+    return lambda: resample(plane, magnified_displacement(flow, alpha, 2), (1.0, 1.0), 255)
+
+
 def compare_models(one: Path, other: Path, size: tuple[int, int], runs: int) -> list[float]:
     """Median CPU seconds of two models of flow on images of (height, width)."""
     rng = np.random.default_rng(0)
@@ -107,7 +122,7 @@ def compare_models(one: Path, other: Path, size: tuple[int, int], runs: int) -> 
 @click.option("--runs", default=15, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here too.")
 def main(model_a: Path | None, model_b: Path | None, size: str, runs: int, json_path: Path | None) -> None:
-    """Print the ratios: MODEL_B over MODEL_A, and NumPy over ONNX Runtime."""
+    """Print the ratios: MODEL_B over MODEL_A, NumPy over ONNX Runtime, and NumPy over numba."""
     at = parse_size(size)
     rows = []
     if model_a and model_b:
@@ -120,6 +135,23 @@ def main(model_a: Path | None, model_b: Path | None, size: str, runs: int, json_
     rows.append(
         {"A": "GridSample, ONNX Runtime", "B": "Curved, NumPy", "A, ms": 1000 * a, "B, ms": 1000 * b, "B / A": b / a}
     )
+    if compiled.kernels():
+        move = pictures(at)
+
+        def with_numpy() -> None:
+            with compiled.left_out():
+                move()
+
+        a, b = in_turn([move, with_numpy], runs)
+        rows.append(
+            {
+                "A": "picture moved, numba",
+                "B": "picture moved, NumPy",
+                "A, ms": 1000 * a,
+                "B, ms": 1000 * b,
+                "B / A": b / a,
+            }
+        )
     click.echo(f"CPU time at {size}, one thread, medians of {runs} in turn:\n\n{table(rows)}")
     if json_path:
         json_path.write_text(json.dumps(rows, indent=1) + "\n")

@@ -9,6 +9,7 @@ often, `find_vibrations` what vibrates where. Importing magfilter imports no tor
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,9 @@ __all__ = [
     "suggest_alpha",
 ]
 
+# ONNX Runtime (1.29 and later) otherwise reports to Microsoft, with a number that it keeps for the machine. It looks
+# when it is loaded, and everything here that loads it comes after this.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "magfilter.find": ("find_vibrations",),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import NoReturn
 
-__all__ = ["find", "magnify", "measure", "slice_"]
+__all__ = ["find", "magnify", "measure", "one_thread_each", "slice_"]
 
 
 def magnify() -> NoReturn:
     """`magfilter`."""
-    _one_thread_each()
+    one_thread_each()
     from magfilter.cli import main
 
     main()
@@ -18,7 +18,7 @@ def magnify() -> NoReturn:
 
 def measure() -> NoReturn:
     """`magfilter-measure`."""
-    _one_thread_each()
+    one_thread_each()
     from magfilter.measure.command import main
 
     main()
@@ -26,7 +26,7 @@ def measure() -> NoReturn:
 
 def find() -> NoReturn:
     """`magfilter-find`."""
-    _one_thread_each()
+    one_thread_each()
     from magfilter.find.command import main
 
     main()
@@ -34,16 +34,16 @@ def find() -> NoReturn:
 
 def slice_() -> NoReturn:
     """`magfilter-slice`."""
-    _one_thread_each()
+    one_thread_each()
     from magfilter.slice_command import main
 
     main()
 
 
-def _one_thread_each() -> None:
+def one_thread_each() -> None:
     """Let OpenBLAS, which NumPy comes with, multiply in the thread that asks, unless it was told otherwise.
 
     Our threads share the cores already. Its own would wait for each other in loops that take the cores from those
-    that work: a third of all computing where frames are reduced before motion is measured.
+    that work: a fifth to a third of all computing where frames are reduced before motion is measured.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

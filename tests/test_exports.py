@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 import tomllib
@@ -88,3 +89,28 @@ def test_importing_is_light(module):
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module", ["magfilter.backends.onnxruntime_cpu", "magfilter.cli", "export.onnx", "benchmarks.steps"]
+)
+def test_nothing_is_reported_to_anybody(module, tmp_path):
+    """ONNX Runtime would keep a number for this machine, and events to send, below the home directory."""
+    if module == "export.onnx":
+        pytest.importorskip("onnxscript")
+    code = (
+        f"import sys; sys.path.append({str(Path(__file__).parent.parent)!r})\n"
+        f"import {module}\n"
+        "import onnxruntime\n"
+        "onnxruntime.InferenceSession(__import__('magfilter.models', fromlist=['x']).find_model('warp-light'))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower()]
+
+
+def test_who_wants_to_report_may():
+    code = "import os, magfilter; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
