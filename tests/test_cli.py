@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -703,6 +704,27 @@ def test_ctrl_c_while_a_pipe_keeps_us_waiting(tmp_path, number):
     assert 10 <= len(frames(tmp_path / "out.mp4")) <= 20
 
 
+def test_ctrl_c_is_heard_however_long_its_handler_takes(tmp_path):
+    """A queue whose time-out had run out meanwhile waited for ever: on a busy machine one Ctrl-C in twenty hung."""
+    slow = "import os, time\nwrite = os.write\nos.write = lambda *given: (time.sleep(0.4), write(*given))[1]"
+    process = start("-", tmp_path / "out.mp4", *PLAYABLE[0][1], stdin=subprocess.PIPE, code=slow)
+    feeder = Feeder(process.stdin)
+    feeder.send(20)
+    part = tmp_path / ".out.mp4.part"
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(10) == 130
+    finally:
+        process.kill()
+    process.stderr.close()
+    feeder.out.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    assert 10 <= len(frames(tmp_path / "out.mp4")) <= 20
+
+
 def test_ctrl_c_before_anything_came(tmp_path):
     process = start("-", tmp_path / "out.mkv", stdin=subprocess.PIPE, code="import threading\nprint(1, flush=True)",
                     stdout=subprocess.PIPE)  # fmt: skip
@@ -721,8 +743,10 @@ def test_ctrl_c_before_anything_came(tmp_path):
 def test_second_ctrl_c_aborts_at_once(clips, tmp_path):
     source = clips("in.mp4", frames=200)
     (tmp_path / "out.mkv").write_bytes(b"old")
-    slow = "import time, magfilter\nmagfilter.VideoWriter.finish = lambda self: time.sleep(60)"
-    process = start(source, tmp_path / "out.mkv", "-y", code=slow)
+    slow = "import time, magfilter\nmagfilter.VideoWriter.finish = lambda self: time.sleep(60)\n"
+    # Before there is any frame, the first Ctrl-C would end it.
+    ready = "from magfilter.compiled import kernels\nkernels()"
+    process = start(source, tmp_path / "out.mkv", "-y", code=slow + ready)
     wait_for((tmp_path / ".out.mkv.part").exists)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
