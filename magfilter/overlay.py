@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.arrows import add_arrow, arrow_width
+from magfilter.exposure import Stretch
 from magfilter.label import Corner, draw_label, text_scale
 from magfilter.media import Frame
 from magfilter.media.colour import luma
@@ -202,7 +203,9 @@ class FlowOverlay:
         grid = ArrowGrid((flow.shape[1], flow.shape[2]), stride, frame.height, frame.width)
         motion = grid.motion(flow)
         speed = np.hypot(motion[0], motion[1])
-        evident = np.clip(grid.evidence(motion, luma(frame)) / EVIDENT - 1, 0, 1)
+        light = luma(frame)
+        light = Stretch.of(light, frame.layout.depth)(light)
+        evident = np.clip(grid.evidence(motion, light) / EVIDENT - 1, 0, 1)
         self.scale = max(self.scale, scale_for(float((speed * (evident > 0)).max())))
         solid = evident * np.clip(speed / max(FLOOR * stride, FAINT * self.scale) - 1, 0, 1)
         for cover, colour in grid.arrows(motion, solid, self.scale):

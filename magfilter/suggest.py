@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from magfilter.ahead import looking_ahead
 from magfilter.errors import OptionError, Stopped
+from magfilter.exposure import Stretch
 from magfilter.magnifier import Measured
 from magfilter.media import Frame
 from magfilter.media.colour import luma
@@ -138,6 +139,7 @@ class _Cells:
         self.frames = 0
         self._light: Array | None = None  # of the first
         self._noise = math.inf
+        self._stretch: Stretch | None = None
         self._grid: ArrowGrid | None = None
         self._moved: list[Array] = []
 
@@ -145,6 +147,9 @@ class _Cells:
         """One more frame; of what moves in it, only what is magnified counts."""
         self.frames += 1
         light = luma(frame)
+        if self._stretch is None:
+            self._stretch = Stretch.of(light, frame.layout.depth)
+        light = self._stretch(light)
         if self._light is None:
             self._light = light
         else:

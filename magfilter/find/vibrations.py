@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from magfilter.ahead import looking_ahead
 from magfilter.errors import OptionError
+from magfilter.exposure import Stretch
 from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
@@ -175,6 +176,7 @@ class _Look:
         self.size = (info.width, info.height) if self.turns % 2 else (info.height, info.width)
         self.grid: ArrowGrid | None = None
         self.noise = math.inf  # of a pixel, at most
+        self.stretch: Stretch | None = None  # that of the first frame looked at
         self.warnings: list[str] = []
 
     def run(self) -> Found:
@@ -187,7 +189,7 @@ class _Look:
             else:
                 shots[-1].cells.append(self._cells(found.flow if found.part is None else found.part))
             if number % CALM == 0 and shots[-1].reference is not frame:
-                self.noise = min(self.noise, most_noise(luma(frame), luma(shots[-1].reference)))
+                self.noise = min(self.noise, most_noise(self._light(frame), self._light(shots[-1].reference)))
             shots[-1].add(frame)
             if self.progress:
                 self.progress(Progress(number, self.reader.expected_frames, time.perf_counter() - begun, frame.time))
@@ -231,11 +233,18 @@ class _Look:
     def _sight(self, reference: Frame) -> Field:
         """How much a motion by a px, across and down, changes the pixels of a cell, times their noise."""
         assert self.grid is not None
-        light = np.ascontiguousarray(np.rot90(luma(reference), self.turns))
+        light = np.ascontiguousarray(np.rot90(self._light(reference), self.turns))
         rows, columns = (len(edges) - 1 for edges in self.grid.edges)
         px = np.zeros((2, 2, rows, columns), np.float32)
         px[0, 0] = px[1, 1] = 1
         return np.hypot(*(self.grid.evidence(motion, light, self.noise) for motion in px))
+
+    def _light(self, frame: Frame) -> Field:
+        """Its luma (H, W), as wide as that of other pictures."""
+        light = luma(frame)
+        if self.stretch is None:
+            self.stretch = Stretch.of(light, frame.layout.depth)
+        return self.stretch(light)
 
     @property
     def at_once(self) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.errors import OptionError
+from magfilter.exposure import Stretch
 from magfilter.magnifier import Magnifier
 from magfilter.masks import Region
 from magfilter.measure.choose import choose_background, choose_patches, place
@@ -114,6 +115,7 @@ class _Job:
             )
         self.warnings: list[str] = []
         self.turns = 0
+        self.stretch = Stretch()
 
     # -- reading
 
@@ -157,7 +159,7 @@ class _Job:
                 reader.close()
 
     def _light(self, frame: Frame) -> Array:
-        return np.ascontiguousarray(np.rot90(luma(frame), self.turns))
+        return self.stretch(np.ascontiguousarray(np.rot90(luma(frame), self.turns)))
 
     def _flow(self, frame: Frame) -> Array:
         flow = self.magnifier.measure(frame).flow
@@ -185,6 +187,7 @@ class _Job:
             if reference is None:
                 raise Stopped
             self.magnifier.set_reference(reference)
+            self.stretch = Stretch.of(luma(reference), reference.layout.depth)
             light = self._light(reference)
             every = 2 if self.live else max(1, (expected or 1) // ENOUGH)
             survey = Survey(size, every, self.options.detrend)
@@ -197,7 +200,7 @@ class _Job:
                     noise = self._survey(survey, light, again, begun)
             if self.stop.is_set():
                 raise Stopped
-            noise = max(noise, 1 / (reference.layout.peak * np.sqrt(12)))
+            noise = max(noise, self.stretch.factor / (reference.layout.peak * np.sqrt(12)))
 
             def all_frames() -> Iterator[Frame]:
                 while held:

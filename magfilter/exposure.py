@@ -1,0 +1,130 @@
+"""Light that changes is no motion: a frame is brought to its reference's brightness before the two are compared.
+
+A network that compares two pictures finds no motion that explains why one of them is darker, and the darker it is
+the less it believes in any: dye that bleaches, a lamp that flickers and a camera that opens its iris let what moves
+come to rest. So the gain and the offset that most of the picture follows are taken out first. And a camera of 16
+bits that uses a hundredth of its range gives pictures that are black, unless they are stretched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Levelled", "Stretch", "lighting"]
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+BLOCK = 8  # px a side, whose means are compared: what moves by a few px hardly changes them
+LEAST = 0.02  # a gain nearer to 1 is left as it is: the network bears it, and offsets too
+ALIKE = 0.9  # correlation below which one picture is not the other in another light
+FLAT = 2 / 255  # standard deviation of blocks below which they tell no gain from an offset
+NARROW = 0.1  # share of the range; a picture that uses less of it is stretched
+WIDE, LOW = 0.5, 0.25  # the share that it then uses, as far as its own steps stay finer than those of 8 bits; from here
+DARK = 1e-3  # mean brightness below which there is no telling by how much it has changed
+TURNS = 4
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What brings a picture that uses little of its range to a usual one: (light − low) · factor + a quarter.
+
+    Attributes:
+        low: of 0..1. factor: 1 where nothing is to be done.
+    """
+
+    low: float = 0.0
+    factor: float = 1.0
+
+    @classmethod
+    def of(cls, light: Array, depth: int) -> Stretch:
+        """For pictures like this one, (…, H, W) in 0..1 with so many bits a sample.
+
+        Those of 8 bits are left as they are: their steps would be taken for contours.
+        """
+        finer = 2.0 ** (depth - 8)
+        if finer <= 1:
+            return cls()
+        low, high = (float(end) for end in np.percentile(light[..., ::4, ::4], (0.5, 99.5)))
+        return cls(low, min(WIDE / max(high - low, 1e-6), finer)) if high - low < NARROW else cls()
+
+    def __call__(self, light: Array) -> Array:
+        """The picture as wide as others; the same array where that is what it is."""
+        if self.factor == 1:
+            return light
+        return (light - np.float32(self.low)) * np.float32(self.factor) + np.float32(LOW)
+
+
+class Levelled:
+    """A network to which light and range of a picture do not matter.
+
+    Args:
+        run: the network, (reference, image), each (1, H, W) in 0..1, → flow (2, h, w) px.
+
+    Attributes:
+        depth: bits a sample of the pictures.
+    """
+
+    def __init__(self, run: Callable[[Array, Array], Array]) -> None:
+        self._run = run
+        self.depth = 8
+
+    def __call__(self, reference: Array, image: Array) -> Array:
+        """The flow from the reference to the image, (2, h, w) px of the image."""
+        stretch = Stretch.of(reference, self.depth)
+        reference, image = stretch(reference), stretch(image)
+        gain, offset = lighting(reference, image)
+        if gain != 1:
+            image = (image - np.float32(offset)) / np.float32(gain)
+        return self._run(reference, image)
+
+
+def lighting(reference: Array, image: Array) -> tuple[float, float]:
+    """Gain and offset of the light: most of the image (1, H, W) in 0..1 is gain · reference + offset.
+
+    (1, 0) if that is next to nothing, or if it is not the same picture.
+    """
+    one, two = _blocks(reference), _blocks(image)
+    gain, offset = _ratio(one, two), 0.0
+    offset = float(np.median(two - gain * one))
+    alike = 0.0
+    for _ in range(TURNS):
+        off = np.abs(two - gain * one - offset)
+        scale = max(1.5 * float(np.median(off)), 0.25 / 255)
+        weight = 1 / (1 + (off / scale) ** 2) ** 2
+        weight /= weight.sum()
+        mean_1, mean_2 = float(weight @ one), float(weight @ two)
+        about_1, about_2 = one - mean_1, two - mean_2
+        var_1, var_2 = float(weight @ about_1**2), float(weight @ about_2**2)
+        both = float(weight @ (about_1 * about_2))
+        if min(var_1, var_2) < FLAT**2:
+            # Nothing but brightness to go by; light multiplies.
+            return _told(mean_2 / mean_1, 0.0) if min(mean_1, mean_2) > DARK else (1.0, 0.0)
+        alike = both / np.sqrt(var_1 * var_2)
+        gain = float(np.sqrt(var_2 / var_1))
+        offset = mean_2 - gain * mean_1
+    return _told(gain, offset) if alike > ALIKE else (1.0, 0.0)
+
+
+def _told(gain: float, offset: float) -> tuple[float, float]:
+    """The same, unless it is next to nothing."""
+    return (gain, offset) if abs(gain - 1) > LEAST else (1.0, 0.0)
+
+
+def _ratio(one: Floats, two: Floats) -> float:
+    """By how much more the blocks of the second differ among each other, as far as most of them go."""
+    spread = [float(np.median(np.abs(blocks - np.median(blocks)))) for blocks in (one, two)]
+    return spread[1] / spread[0] if min(spread) > 0 else 1.0
+
+
+def _blocks(image: Array) -> Floats:
+    """Means of the blocks of an image (1, H, W), in a row; what is over at the right and below is left out."""
+    _, height, width = image.shape
+    rows, cols = max(height // BLOCK, 1), max(width // BLOCK, 1)
+    side_y, side_x = height // rows, width // cols
+    whole = image[0, : rows * side_y, : cols * side_x].reshape(rows, side_y, cols, side_x)
+    return np.asarray(whole.mean(1, dtype=np.float32).mean(2), np.float64).ravel()

@@ -1,0 +1,144 @@
+"""Light and range of a picture do not change what is measured of its motion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vibrations
+
+from magfilter import Magnifier
+from magfilter.exposure import Levelled, Stretch, lighting
+from magfilter.media.frame import Frame, PixelLayout
+
+SIZE = (128, 192)
+SHIFT = 0.5  # px
+
+
+def texture(seed: int = 0, shift: float = 0.0) -> np.ndarray:
+    """(H, W) 0.2..0.8 or so, moved to the right by `shift` px."""
+    return vibrations.moved(vibrations.texture(seed, SIZE), SIZE, (shift, 0.0)) / 255
+
+
+def pair(shift: float = SHIFT) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, and the same with a rectangle in it that has moved."""
+    frames = []
+    for away in (0.0, shift):
+        frame = texture()
+        frame[32:96, 48:144] = texture(1, away)[32:96, 48:144]
+        frames.append(frame)
+    return frames[0], frames[1]
+
+
+def image(picture: np.ndarray) -> np.ndarray:
+    return picture[None].astype(np.float32)
+
+
+def grey(picture: np.ndarray, peak: float) -> Frame:
+    """A frame of 16 bits whose white is so many counts."""
+    layout = PixelLayout.from_name("gray16le")
+    assert layout is not None
+    return Frame((np.rint(np.clip(picture, 0, None) * peak).astype(np.uint16),), layout)
+
+
+def found(frames: list[Frame]) -> float:
+    """What is measured of the rectangle's motion in the last frame, px."""
+    magnifier = Magnifier(alpha=10, threads=1)
+    for frame in frames:
+        magnifier.push(frame)
+    assert magnifier.flow is not None
+    return float(np.median(magnifier.flow[0, 20:44, 30:66]))
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.5, 0.9, 1.1, 2.0])
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_the_light_that_most_of_a_picture_follows_is_told(gain, offset):
+    reference, moved = pair(3.0)
+    noise = np.random.default_rng(2).normal(0, 1 / 255, SIZE)
+    told = lighting(image(reference), image(gain * moved + offset + noise))
+    assert told == pytest.approx((gain, offset), abs=0.02)
+
+
+def test_what_brightens_by_itself_is_not_the_light():
+    reference, moved = pair()
+    moved[:60, :80] += 0.3
+    assert lighting(image(reference), image(0.6 * moved))[0] == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 4.0])
+def test_light_that_has_hardly_changed_is_left(shift):
+    reference, moved = pair(shift)
+    assert lighting(image(reference), image(1.01 * moved)) == (1, 0)
+
+
+def test_another_picture_is_not_the_same_in_another_light():
+    assert lighting(image(texture(0)), image(0.5 * texture(1))) == (1, 0)
+
+
+def test_of_flat_pictures_brightness_tells():
+    flat = np.full(SIZE, 0.5)
+    assert lighting(image(flat), image(0.5 * flat)) == pytest.approx((0.5, 0))
+    assert lighting(image(flat), image(flat)) == (1, 0)
+    assert lighting(image(0 * flat), image(flat)) == (1, 0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (9, 5)])
+def test_any_size_will_do(size):
+    small = np.random.default_rng(0).random((1, *size), np.float32)
+    assert np.isfinite(lighting(small, 0.5 * small)).all()
+
+
+def test_a_picture_of_eight_bits_is_not_stretched():
+    assert Stretch.of(image(0.01 * texture()), 8) == Stretch()
+
+
+def test_a_picture_of_usual_range_is_the_same_array():
+    picture = image(texture())
+    stretch = Stretch.of(picture, 16)
+    assert stretch == Stretch()
+    assert stretch(picture) is picture
+
+
+@pytest.mark.parametrize(("depth", "most"), [(16, 256), (10, 4)])
+def test_a_narrow_one_is_stretched_as_far_as_its_steps_allow(depth, most):
+    picture = image(0.3 + 0.001 * (texture() - 0.5))
+    stretch = Stretch.of(picture, depth)
+    assert stretch.factor == pytest.approx(most)
+    wide = Stretch.of(image(0.1 * texture()), 16)
+    assert np.ptp(np.percentile(wide(image(0.1 * texture())), (0.5, 99.5))) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.6, 1.4])
+def test_what_moves_in_another_light_is_magnified_as_before(gain):
+    """A dye that had bleached to a half let what moves come to rest."""
+    reference, moved = pair()
+    due = found([grey(reference, 40000), grey(moved, 40000)])
+    assert due == pytest.approx(SHIFT, rel=0.1)
+    assert found([grey(reference, 40000), grey(gain * moved, 40000)]) == pytest.approx(due, rel=0.03)
+
+
+def test_light_alone_moves_nothing():
+    reference, _ = pair()
+    magnifier = Magnifier(alpha=10, threads=1)
+    magnifier.push(grey(reference, 40000))
+    magnifier.push(grey(0.5 * reference, 40000))
+    assert np.abs(magnifier.flow).max() < 0.02
+
+
+@pytest.mark.parametrize("peak", [300, 2000, 65535])
+def test_a_camera_of_16_bits_may_use_few_of_them(peak):
+    """Of a picture of 300 counts nothing was seen, without a word."""
+    reference, moved = pair()
+    assert found([grey(reference, peak), grey(moved, peak)]) == pytest.approx(SHIFT, rel=0.1)
+
+
+def test_a_network_is_given_the_very_arrays_where_nothing_is_to_be_done():
+    given = []
+
+    def run(*images):
+        given.extend(images)
+        return np.zeros((2, 4, 4), np.float32)
+
+    reference, moved = (image(picture) for picture in pair())
+    Levelled(run)(reference, moved)
+    assert given[0] is reference
+    assert given[1] is moved
