@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 
 BLOCK = 8  # px a side, whose means are compared: what moves by a few px hardly changes them
 LEAST = 0.02  # a gain nearer to 1 is left as it is: the network bears it, and offsets too
-ALIKE = 0.9  # correlation below which one picture is not the other in another light
+ALIKE = 0.9  # correlation, where they agree, below which one picture is not the other in another light;
+CLOSE = 0.5  # nor is it where half of the blocks are farther off than this share of what half of them differ by
 FLAT = 2 / 255  # standard deviation of blocks below which they tell no gain from an offset
 NARROW = 0.1  # share of the range; a picture that uses less of it is stretched
 WIDE, LOW = 0.5, 0.25  # the share that it then uses, as far as its own steps stay finer than those of 8 bits; from here
@@ -89,7 +90,8 @@ def lighting(reference: Array, image: Array) -> tuple[float, float]:
     (1, 0) if that is next to nothing, or if it is not the same picture.
     """
     one, two = _blocks(reference), _blocks(image)
-    gain, offset = _ratio(one, two), 0.0
+    spread = _spread(two)
+    gain = spread / _spread(one) if min(spread, _spread(one)) > 0 else 1.0
     offset = float(np.median(two - gain * one))
     alike = 0.0
     for _ in range(TURNS):
@@ -100,14 +102,14 @@ def lighting(reference: Array, image: Array) -> tuple[float, float]:
         mean_1, mean_2 = float(weight @ one), float(weight @ two)
         about_1, about_2 = one - mean_1, two - mean_2
         var_1, var_2 = float(weight @ about_1**2), float(weight @ about_2**2)
-        both = float(weight @ (about_1 * about_2))
-        if min(var_1, var_2) < FLAT**2:
-            # Nothing but brightness to go by; light multiplies.
+        if min(var_1, var_2) < FLAT**2:  # nothing but brightness to go by; light multiplies
             return _told(mean_2 / mean_1, 0.0) if min(mean_1, mean_2) > DARK else (1.0, 0.0)
-        alike = both / np.sqrt(var_1 * var_2)
+        alike = float(weight @ (about_1 * about_2)) / np.sqrt(var_1 * var_2)
+        # Of the deviations, not of a regression, which noise and motion make less steep.
         gain = float(np.sqrt(var_2 / var_1))
         offset = mean_2 - gain * mean_1
-    return _told(gain, offset) if alike > ALIKE else (1.0, 0.0)
+    close = float(np.median(np.abs(two - gain * one - offset))) < CLOSE * spread
+    return _told(gain, offset) if close and alike > ALIKE else (1.0, 0.0)
 
 
 def _told(gain: float, offset: float) -> tuple[float, float]:
@@ -115,10 +117,9 @@ def _told(gain: float, offset: float) -> tuple[float, float]:
     return (gain, offset) if abs(gain - 1) > LEAST else (1.0, 0.0)
 
 
-def _ratio(one: Floats, two: Floats) -> float:
-    """By how much more the blocks of the second differ among each other, as far as most of them go."""
-    spread = [float(np.median(np.abs(blocks - np.median(blocks)))) for blocks in (one, two)]
-    return spread[1] / spread[0] if min(spread) > 0 else 1.0
+def _spread(blocks: Floats) -> float:
+    """What half of the blocks (n,) differ by from the one in the middle, at least."""
+    return float(np.median(np.abs(blocks - np.median(blocks))))
 
 
 def _blocks(image: Array) -> Floats:
