@@ -68,14 +68,18 @@ class Levelled:
 
     Attributes:
         depth: bits a sample of the pictures.
+        idle: hand on pictures as they are, for comparisons.
     """
 
     def __init__(self, run: Callable[[Array, Array], Array]) -> None:
         self._run = run
         self.depth = 8
+        self.idle = False
 
     def __call__(self, reference: Array, image: Array) -> Array:
         """The flow from the reference to the image, (2, h, w) px of the image."""
+        if self.idle:
+            return self._run(reference, image)
         stretch = Stretch.of(reference, self.depth)
         reference, image = stretch(reference), stretch(image)
         gain, offset = lighting(reference, image)

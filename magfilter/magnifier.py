@@ -164,8 +164,8 @@ class Magnifier:
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
         self._renderer: Renderer = PlaneRenderer(self.engine)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
-        self._levelled = Levelled(lambda one, two: run(one, two, factor))
-        self._motion: Callable[[Array, Array], Array] = self._levelled
+        self.levelled = Levelled(lambda one, two: run(one, two, factor))
+        self._motion: Callable[[Array, Array], Array] = self.levelled
         if (detrend if align is None else align) and self.engine.model.descriptor.output == "flow":
             self._motion = Aligned(self._motion, self.engine.resample)
         runs = self.engine.at_once
@@ -483,7 +483,7 @@ class Magnifier:
 
     def _see(self, frame: Frame, light: Array | None = None) -> Array:
         """The frame as the network wants it: (C, H, W), reduced, padded by repeating the border."""
-        self._levelled.depth = frame.layout.depth
+        self.levelled.depth = frame.layout.depth
         return network_image(frame, self.engine.model.descriptor, self._side(frame), light)
 
     def _stride(self, frame: Frame) -> int:

@@ -347,3 +347,10 @@ def test_what_folding_saves_is_a_share(monkeypatch):
     assert 0 < folding.reference_share(find_model("warp-light"), (64, 64)) < 0.5
     # 35 of 38 channels of one of 20 convolutions, at full size
     assert 0.01 < folding.first_layer_share() < 0.1
+
+
+def test_light_is_taken_out_and_may_be_left_in():
+    from benchmarks import light
+
+    assert light.gain(0.5, 65535, "warp-light", bare=False) == pytest.approx(1.06, abs=0.03)
+    assert light.gain(0.5, 65535, "warp-light", bare=True) < 0.1
