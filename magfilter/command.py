@@ -99,7 +99,9 @@ def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) 
     def asked(number: int, _: object) -> None:
         if stop.is_set():
             if target is not None and not is_pipe(target):
-                part_path(target).unlink(missing_ok=True)  # the process ends without unwinding
+                # The process ends without unwinding. Windows removes no open file: it stays until the next job.
+                with suppress(OSError):
+                    part_path(target).unlink(missing_ok=True)
             os._exit(EXIT_INTERRUPTED)
         stop.set()
         if not quiet:

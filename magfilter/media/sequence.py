@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -201,6 +202,7 @@ class PictureFiles:
             if os.name != "nt":  # where an open file cannot be removed
                 self._lock.unlink(missing_ok=True)
             held.close()
-            self._lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another program may be looking at it; the pictures are there
+                self._lock.unlink(missing_ok=True)
 
     discard = commit
