@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import types
 from pathlib import Path
@@ -12,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from magfilter import command
+from magfilter.backends import choose, open_engine, sessions
 from magfilter.command import stopping_signals
-from magfilter.errors import OutputError
+from magfilter.errors import BackendError, OutputError
 from magfilter.media import sequence
 from magfilter.media import target as targets
 from magfilter.media.sequence import PictureFiles
@@ -139,3 +143,52 @@ def test_a_lock_that_somebody_looks_at_does_no_harm(windows, tmp_path, monkeypat
     assert windows == [".shot.%04d.png.lock"]
     PictureFiles(str(tmp_path / "shot.%04d.png"), "in.mp4", True, None).commit()
     assert [path.name for path in tmp_path.iterdir()] == ["shot.0001.png"]
+
+
+def test_nothing_is_reported_on_windows():
+    code = "import onnxruntime; told = []; onnxruntime.disable_telemetry_events = lambda: told.append(1)\n"
+    code += "import magfilter.backends.sessions; assert told == [1]"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_what_onnxruntime_lacks_on_windows_is_named(monkeypatch):
+    failed = "DLL load failed while importing onnxruntime_pybind11_state: The specified module could not be found."
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(builtins, "__import__", failing("onnxruntime", ImportError(failed)))
+    source = Path(sessions.__file__).read_text("utf-8")
+    with pytest.raises(
+        BackendError, match=r"install the newest Microsoft Visual C\+\+ Redistributable; if that is not"
+    ):
+        exec(compile(source, sessions.__file__, "exec"), {"__name__": "sessions_of_windows"})
+
+
+def failing(module: str, error: Exception):
+    """`__import__` for which one module cannot be imported."""
+    plain = builtins.__import__
+
+    def call(name: str, *rest):
+        if name == module:
+            raise error
+        return plain(name, *rest)
+
+    return call
+
+
+def test_a_torch_whose_libraries_do_not_load_is_passed_over(monkeypatch, tmp_path):
+    """On Windows that is an OSError, not an ImportError."""
+    lost = OSError(126, "The specified module could not be found. Error loading fbgemm.dll or one of its dependencies.")
+    plain = choose.import_module
+
+    def load(name: str) -> types.ModuleType:
+        if name.rpartition(".")[2] in ("tensorrt", "torch", "onnxruntime_cuda"):
+            raise lost if name.endswith("torch") else BackendError("not there")
+        return plain(name)
+
+    monkeypatch.setattr(choose, "import_module", load)
+    monkeypatch.setattr(choose, "find_spec", lambda name: True)
+    monkeypatch.setattr(choose, "count_gpus", lambda: 1)
+    engine = open_engine("warp-light", threads=1)
+    assert engine.name == "onnxruntime-cpu"
+    assert "the torch backend needs torch and onnx ([Errno 126] The specified module could not be found" in engine.why
+    with pytest.raises(BackendError, match="install them with: pip install torch onnx"):
+        open_engine("warp-light", "torch")
