@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -53,6 +54,9 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     if arguments is None:
         keep_freed_memory()
     _open_missing_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does: a file in the code page of a Windows machine holds neither × nor every name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = _run(command, name, arguments)
     left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
     if left and arguments is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from magfilter import command
 from magfilter.backends import choose, open_engine, sessions
 from magfilter.command import stopping_signals
 from magfilter.errors import BackendError, OutputError
+from magfilter.measure import output
 from magfilter.media import sequence
 from magfilter.media import target as targets
 from magfilter.media.sequence import PictureFiles
@@ -143,6 +145,26 @@ def test_a_lock_that_somebody_looks_at_does_no_harm(windows, tmp_path, monkeypat
     assert windows == [".shot.%04d.png.lock"]
     PictureFiles(str(tmp_path / "shot.%04d.png"), "in.mp4", True, None).commit()
     assert [path.name for path in tmp_path.iterdir()] == ["shot.0001.png"]
+
+
+@pytest.mark.parametrize("page", ["cp1252", "cp437", "cp1251"])
+def test_code_pages(page):
+    """stdout in a file or pipe is in the machine's code page, which holds neither every name nor ×."""
+    code = "import click; from magfilter.command import run_command\n"
+    code += "run_command(click.Command('x', callback=lambda: click.echo('× 2: мост, ビデオ')), 'x', [])"
+    environment = {**os.environ, "PYTHONIOENCODING": page, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "\\u30d3" in done.stdout.decode(page)
+
+
+def test_a_table_on_stdout_is_the_file_to_the_byte(tmp_path, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "cp1252", newline="\r\n"))  # Windows'
+    for name in ("-", str(tmp_path / "table.csv")):
+        output.write_table(name, "in.mp4", ["of мост.mp4"], {"number": [1.0, 2.5], "name": ["a", "мост"]})
+    assert raw.getvalue() == (tmp_path / "table.csv").read_bytes()
+    assert raw.getvalue() == "# of мост.mp4\nnumber,name\n1,a\n2.5,мост\n".encode()
 
 
 def test_nothing_is_reported_on_windows():
