@@ -18,11 +18,11 @@ import pytest
 from magfilter import command
 from magfilter.backends import choose, open_engine, sessions
 from magfilter.command import stopping_signals
-from magfilter.errors import BackendError, OutputError
+from magfilter.errors import BackendError, InputError, OutputError
 from magfilter.measure import output
 from magfilter.media import sequence
 from magfilter.media import target as targets
-from magfilter.media.sequence import PictureFiles
+from magfilter.media.sequence import ImageSequence, PictureFiles
 from magfilter.media.target import PartFile
 
 ROOT = Path(__file__).parent.parent
@@ -145,6 +145,32 @@ def test_a_lock_that_somebody_looks_at_does_no_harm(windows, tmp_path, monkeypat
     assert windows == [".shot.%04d.png.lock"]
     PictureFiles(str(tmp_path / "shot.%04d.png"), "in.mp4", True, None).commit()
     assert [path.name for path in tmp_path.iterdir()] == ["shot.0001.png"]
+
+
+@pytest.mark.parametrize("name", ["Shot.%04d.png", "shot.%04d.PNG", "shot.%04d.png"])
+def test_pictures_where_capitals_make_no_other_name(tmp_path, monkeypatch, name):
+    """As on Windows and macOS: a name is found however it is written, and listed as it was made."""
+    made = [f"shot.{number:04}.png" for number in (7, 8)]
+    for one in made:
+        (tmp_path / one).write_bytes(b"picture")
+        for other in {one.capitalize(), one.replace("png", "PNG")} - {one}:
+            os.link(tmp_path / one, tmp_path / other)
+    monkeypatch.setattr(os, "listdir", lambda folder: made)
+    pattern = str(tmp_path / name)
+    found = ImageSequence.find(pattern)
+    assert (found.first, found.last) == (7, 8)
+    with pytest.raises(OutputError, match="2 such pictures already exist, from number 7 on; use -y"):
+        PictureFiles.check(pattern, "in.mp4", False)
+    with pytest.raises(OutputError, match="is the input; give the output another name"):
+        PictureFiles.check(pattern, str(tmp_path / "shot.%04d.png"), True)
+
+
+def test_pictures_where_capitals_make_another_name(tmp_path):
+    (tmp_path / "shot.0001.png").write_bytes(b"picture")
+    other = str(tmp_path / "Shot.%04d.png")
+    with pytest.raises(InputError, match="no file is numbered like that"):
+        ImageSequence.find(other)
+    PictureFiles.check(other, str(tmp_path / "shot.%04d.png"), False)
 
 
 @pytest.mark.parametrize("page", ["cp1252", "cp437", "cp1251"])
