@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from magfilter import command
+from magfilter import command, locks
 from magfilter.backends import choose, open_engine, sessions
 from magfilter.command import stopping_signals
 from magfilter.errors import BackendError, InputError, OutputError
@@ -145,6 +145,40 @@ def test_a_lock_that_somebody_looks_at_does_no_harm(windows, tmp_path, monkeypat
     assert windows == [".shot.%04d.png.lock"]
     PictureFiles(str(tmp_path / "shot.%04d.png"), "in.mp4", True, None).commit()
     assert [path.name for path in tmp_path.iterdir()] == ["shot.0001.png"]
+
+
+def on_windows(locking) -> types.ModuleType:
+    """`magfilter.locks` as it is on Windows, with this for msvcrt.locking."""
+    fake = types.ModuleType("msvcrt")
+    fake.LK_NBLCK, fake.locking = 2, locking
+    module = types.ModuleType("locks_of_windows")
+    source = Path(locks.__file__).read_text("utf-8")
+    platform = types.ModuleType("sys")
+    platform.platform = "win32"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "msvcrt", fake)
+        patch.setitem(sys.modules, "fcntl", None)
+        patch.setitem(sys.modules, "sys", platform)
+        exec(compile(source, locks.__file__, "exec"), module.__dict__)
+    return module
+
+
+def test_drives_that_know_no_locks_or_no_files_by_number(tmp_path):
+    def locking(handle: int, mode: int, count: int) -> None:
+        assert os.lseek(handle, 0, os.SEEK_CUR) > 1 << 32  # beyond what any file here reaches
+        raise OSError(code, os.strerror(code))
+
+    def no_numbers(handle: int) -> None:
+        raise OSError(errno.EINVAL, "The parameter is incorrect")  # Python 3.12.0, on exFAT
+
+    module = on_windows(locking)
+    module.os = WindowsOs("os")
+    module.os.fstat = no_numbers
+    code = errno.EINVAL
+    with module.hold(tmp_path / "part") as held:
+        assert held.write(b"text") == 4
+    code = errno.EACCES  # what is locked
+    assert module.hold(tmp_path / "part") is None
 
 
 @pytest.mark.parametrize("name", ["Shot.%04d.png", "shot.%04d.PNG", "shot.%04d.png"])
