@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -89,6 +90,8 @@ def told_in_a_line(verbose: bool) -> Iterator[None]:
     except (MagfilterError, MemoryError, BrokenPipeError):
         raise
     except Exception as error:
+        if _reader_gone(error):
+            raise
         if verbose:
             traceback.print_exc()
         kind = type(error).__name__
@@ -146,7 +149,8 @@ def pipe_closed() -> int:
 
 def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
     try:
-        command.main(arguments, prog_name=name, standalone_mode=False)
+        # Else click expands names on Windows, and clip[1].mp4 becomes clip1.mp4 where that is there.
+        command.main(arguments, prog_name=name, standalone_mode=False, windows_expand_args=False)
         sys.stdout.flush()
     except SystemExit as exit_:
         return int(exit_.code or 0)
@@ -158,7 +162,9 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        if not _reader_gone(error):
+            raise
         return pipe_closed()
     except MagfilterError as error:
         click.echo(f"{name}: {_one_line(error)}", err=True)
@@ -167,6 +173,14 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         click.echo(f"{name}: out of memory; try --proxy 0.5, or fewer --threads", err=True)
         return 1
     return 0
+
+
+def _reader_gone(error: BaseException) -> bool:
+    """Whether stdout was written to and whoever read it has gone. Windows calls that an invalid argument."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    # Bad names of files are invalid arguments, too.
+    return os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,17 +13,19 @@ import threading
 import types
 from pathlib import Path
 
+import av.error
+import click
 import pytest
 
 from magfilter import command, locks
 from magfilter.backends import choose, open_engine, sessions
-from magfilter.command import stopping_signals
+from magfilter.command import run_command, stopping_signals, told_in_a_line
 from magfilter.errors import BackendError, InputError, OutputError
 from magfilter.measure import output
-from magfilter.media import sequence
+from magfilter.media import sequence, source
 from magfilter.media import target as targets
 from magfilter.media.sequence import ImageSequence, PictureFiles
-from magfilter.media.target import PartFile
+from magfilter.media.target import PartFile, write_failed
 
 ROOT = Path(__file__).parent.parent
 
@@ -225,6 +227,73 @@ def test_a_table_on_stdout_is_the_file_to_the_byte(tmp_path, monkeypatch):
         output.write_table(name, "in.mp4", ["of мост.mp4"], {"number": [1.0, 2.5], "name": ["a", "мост"]})
     assert raw.getvalue() == (tmp_path / "table.csv").read_bytes()
     assert raw.getvalue() == "# of мост.mp4\nnumber,name\n1,a\n2.5,мост\n".encode()
+
+
+class ClosedPipe(io.StringIO):
+    """stdout whose reader has gone, on Windows."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    def fileno(self) -> int:
+        raise OSError("none")
+
+
+def test_a_closed_pipe_is_no_error(windows, monkeypatch, capfd):
+    @click.command()
+    def talking() -> None:
+        with told_in_a_line(False):
+            click.echo("found")
+
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
+    with pytest.raises(SystemExit) as ended:
+        run_command(talking, "x", [])
+    assert ended.value.code == 1
+    assert capfd.readouterr().err == ""
+
+    @click.command()
+    def failing() -> None:
+        with told_in_a_line(False):
+            raise OSError(errno.EINVAL, "Invalid argument", "what?.npy")
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(failing, "x", [])
+    assert "internal error (OSError: [Errno 22] Invalid argument: 'what?.npy')" in capfd.readouterr().err
+
+
+def test_what_libav_says_of_a_closed_pipe(windows):
+    told = str(write_failed("-", av.error.ArgumentError(errno.EINVAL, "Invalid argument")))
+    assert told.startswith("- cannot be written: Invalid argument, which is what Windows says where its reader has")
+    told = str(write_failed("out.mp4", av.error.ArgumentError(errno.EINVAL, "Invalid argument")))
+    assert "Windows" not in told
+
+
+def test_names_with_brackets_are_names(tmp_path, monkeypatch):
+    """click expands patterns where the shell does not."""
+    (tmp_path / "clip1.mp4").write_bytes(b"")
+    monkeypatch.setattr(click.core, "os", WindowsOs("os"))
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "clip[1].mp4")])
+    given: list[str] = []
+
+    @click.command()
+    @click.argument("source")
+    def naming(source: str) -> None:
+        given.append(source)
+
+    monkeypatch.setattr(command, "keep_freed_memory", lambda: None)
+    with pytest.raises(SystemExit):
+        run_command(naming, "x")
+    assert given == [str(tmp_path / "clip[1].mp4")]
+
+
+def test_powershell_is_named_where_it_may_have_changed_the_stream(windows, monkeypatch):
+    error = av.error.InvalidDataError(errno.EINVAL, "Invalid data found")
+    assert "PowerShell" not in str(source._open_failed("-", error))
+    monkeypatch.setattr(source, "os", WindowsOs("os"))
+    assert str(source._open_failed("-", error)).endswith(
+        "--input-format; PowerShell before 7.4 takes what it pipes for text and changes it, cmd does not"
+    )
+    assert "PowerShell" not in str(source._open_failed("in.mp4", error))
 
 
 def test_nothing_is_reported_on_windows():
