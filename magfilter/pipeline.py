@@ -304,7 +304,7 @@ class Job:
         # memory counts: there the network keeps up by measuring one after the other.
         several = magnifier.engine.at_once > 1 and size <= LARGE
         waiting = Lane(gone, size, magnifier.engine.at_once - 1) if several else decoded
-        news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
+        news: queue.Queue[Progress | None] = queue.Queue()  # no SimpleQueue, see `Lane`
         failures: list[BaseException] = []
         spent = report.stages
         exhausted = threading.Event()

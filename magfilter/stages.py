@@ -33,7 +33,8 @@ class Lane:
     END = object()
 
     def __init__(self, gone: threading.Event, frame: float = 0, ahead: int = 0) -> None:
-        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # SimpleQueue would wait for ever where a signal's handler runs for longer than was left of the timeout.
+        self._items: queue.Queue[Any] = queue.Queue()
         self._room = threading.Semaphore(ahead or (1 if frame > LARGE else FRAMES_AHEAD))
         self._small = threading.Semaphore(PACKETS_AHEAD)
         self._gone = gone

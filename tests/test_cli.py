@@ -703,6 +703,36 @@ def test_ctrl_c_while_a_pipe_keeps_us_waiting(tmp_path, number):
     assert 10 <= len(frames(tmp_path / "out.mp4")) <= 20
 
 
+def test_ctrl_c_whose_handler_takes_longer_than_the_wait_that_it_interrupts(tmp_path):
+    """After it, Python before 3.13 waits for ever in SimpleQueue.get."""
+    slow = "import os, time\nwrite = os.write\nos.write = lambda *what: (time.sleep(0.3), write(*what))"
+    process = start("-", tmp_path / "out.mp4", *PLAYABLE[0][1], stdin=subprocess.PIPE, code=slow)
+    feeder = Feeder(process.stdin)
+    feeder.send(20)
+    wait_for((tmp_path / ".out.mp4.part").exists)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(5) == 130
+    finally:
+        process.kill()
+        process.stderr.close()
+        feeder.out.close()
+    with pytest.raises(BrokenPipeError):
+        process.stdin.close()
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_a_lane_is_left_after_a_signal():
+    code = (
+        "import signal, threading, time\nfrom magfilter.stages import Lane\n"
+        "signal.signal(signal.SIGALRM, lambda *_: (time.sleep(0.3), gone.set()))\n"
+        "gone = threading.Event()\nsignal.setitimer(signal.ITIMER_REAL, 0.05)\nassert not list(Lane(gone))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20, env=environment)
+
+
 def test_ctrl_c_before_anything_came(tmp_path):
     process = start("-", tmp_path / "out.mkv", stdin=subprocess.PIPE, code="import threading\nprint(1, flush=True)",
                     stdout=subprocess.PIPE)  # fmt: skip
