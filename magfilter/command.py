@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import signal
@@ -53,6 +55,9 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     if arguments is None:
         keep_freed_memory()
     _open_missing_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does: a file in the code page of a Windows machine holds neither × nor every name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = _run(command, name, arguments)
     left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
     if left and arguments is None:
@@ -85,6 +90,8 @@ def told_in_a_line(verbose: bool) -> Iterator[None]:
     except (MagfilterError, MemoryError, BrokenPipeError):
         raise
     except Exception as error:
+        if _reader_gone(error):
+            raise
         if verbose:
             traceback.print_exc()
         kind = type(error).__name__
@@ -99,7 +106,9 @@ def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) 
     def asked(number: int, _: object) -> None:
         if stop.is_set():
             if target is not None and not is_pipe(target):
-                part_path(target).unlink(missing_ok=True)  # the process ends without unwinding
+                # The process ends without unwinding. Windows removes no open file: it stays until the next job.
+                with suppress(OSError):
+                    part_path(target).unlink(missing_ok=True)
             os._exit(EXIT_INTERRUPTED)
         stop.set()
         if not quiet:
@@ -140,7 +149,8 @@ def pipe_closed() -> int:
 
 def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
     try:
-        command.main(arguments, prog_name=name, standalone_mode=False)
+        # Else click expands names on Windows, and clip[1].mp4 becomes clip1.mp4 where that is there.
+        command.main(arguments, prog_name=name, standalone_mode=False, windows_expand_args=False)
         sys.stdout.flush()
     except SystemExit as exit_:
         return int(exit_.code or 0)
@@ -152,7 +162,9 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        if not _reader_gone(error):
+            raise
         return pipe_closed()
     except MagfilterError as error:
         click.echo(f"{name}: {_one_line(error)}", err=True)
@@ -161,6 +173,14 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         click.echo(f"{name}: out of memory; try --proxy 0.5, or fewer --threads", err=True)
         return 1
     return 0
+
+
+def _reader_gone(error: BaseException) -> bool:
+    """Whether stdout was written to and whoever read it has gone. Windows calls that an invalid argument."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    # Bad names of files are invalid arguments, too.
+    return os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
 
 
 def _one_line(error: BaseException) -> str:

@@ -21,8 +21,17 @@ if sys.platform == "win32":
         os.lseek(handle, BEYOND, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
+        except OSError:
+            return True  # a drive that knows no locks, as below
+        return True
+
+    def still_called(file: IO[bytes], path: Path) -> bool:
+        """Whether the open file has that name. What is open here can be neither renamed nor removed by others.
+
+        Not asked of the system: some drives give no numbers to tell files by, or others by name than by handle.
+        """
         return True
 
 else:
@@ -38,6 +47,10 @@ else:
             return True  # some network drives know no locks; better without one than not at all
         return True
 
+    def still_called(file: IO[bytes], path: Path) -> bool:
+        """Whether the open file has that name: whoever held it may have renamed or removed it."""
+        return os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+
 
 def hold(path: Path) -> IO[bytes] | None:
     """The file of this name, made if need be, empty, and held until it is closed. None if another holds it.
@@ -51,8 +64,7 @@ def hold(path: Path) -> IO[bytes] | None:
             if not try_lock(file.fileno()):
                 file.close()
                 return None
-            # Whoever held it may have renamed or removed it, and left us with that.
-            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            if still_called(file, path):
                 file.truncate(0)
                 return file
         except BaseException:

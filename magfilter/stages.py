@@ -33,8 +33,8 @@ class Lane:
     END = object()
 
     def __init__(self, gone: threading.Event, frame: float = 0, ahead: int = 0) -> None:
-        # No SimpleQueue: a signal that comes as its time-out ends makes it wait for ever (CPython computes what is left
-        # and takes less than nothing for no time-out).
+        # No SimpleQueue: a signal that comes as its time-out ends makes it wait for ever (CPython up to 3.12
+        # computes what is left, and takes less than nothing for no time-out).
         self._items: queue.Queue[Any] = queue.Queue()
         self._room = threading.Semaphore(ahead or (1 if frame > LARGE else FRAMES_AHEAD))
         self._small = threading.Semaphore(PACKETS_AHEAD)

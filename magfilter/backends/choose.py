@@ -33,7 +33,7 @@ def make_engine(backend: str, path: Path, device: str, threads: int, at_once: in
     module, name, needs, packages = ENGINES[backend]
     try:
         kind = getattr(import_module(module), name)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: on Windows, one of its libraries does not load
         if not needs:
             raise
         raise BackendError(

@@ -6,6 +6,7 @@ last is in force, and uninstalling either takes files from both. pip cannot be t
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,16 +24,22 @@ Array = NDArray[np.float32]
 
 CPU_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime"
 CUDA_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+RUNTIME = "Microsoft Visual C++ Redistributable"  # neither in the wheel nor in every Windows
 
 try:
     import onnxruntime as ort
 except ImportError as error:
-    raise BackendError(f"onnxruntime cannot be imported ({error}); {CPU_BUILD}, or for CUDA {CUDA_BUILD}") from None
+    first = f"install the newest {RUNTIME}; if that is not it: " if sys.platform == "win32" else ""
+    raise BackendError(
+        f"onnxruntime cannot be imported ({error}); {first}{CPU_BUILD}, or for CUDA {CUDA_BUILD}"
+    ) from None
 if not hasattr(ort, "InferenceSession"):  # the directory is there, and most of its files are gone
     raise BackendError(
         "onnxruntime is damaged, as it is after one of onnxruntime and onnxruntime-gpu was uninstalled beside the "
         f"other; {CPU_BUILD}, or for CUDA {CUDA_BUILD}"
     )
+# On Windows it reports through the system, which what `magfilter` sets in the environment does not end.
+ort.disable_telemetry_events()
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,18 @@ def write_table(
 
 
 def _save(target: str, source: str, overwrite: bool, write: Callable[[Any], None], *, binary: bool = False) -> None:
-    """Write beside `target`, and give it its name when it is whole; or to stdout."""
+    """Write beside `target`, and give it its name when it is whole; or to stdout, the same bytes."""
     part = PartFile(target, source, overwrite)
     if part.pipe:
-        write(sys.stdout)
+        raw = getattr(sys.stdout, "buffer", None)
+        if raw is None:  # a notebook's
+            write(sys.stdout)
+            return
+        text = io.StringIO(newline="")
+        write(text)
+        sys.stdout.flush()
+        raw.write(text.getvalue().encode("utf-8", "backslashreplace"))
+        raw.flush()
         return
     try:
         path = Path(part.name.removeprefix("file:"))

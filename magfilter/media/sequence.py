@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -121,14 +122,22 @@ def _numbers(pattern: str) -> list[int]:
         names = os.listdir(path.parent)
     except OSError:
         return []
-    found = []
-    for name in names:
-        digits = name[len(before) : len(name) - len(after)]
-        if name.startswith(before) and name.endswith(after) and digits.isascii() and digits.isdigit():
-            number = int(digits)
-            if place.group() % number == digits:  # 7 is no %04d
-                found.append(number)
+    shape = re.compile(f"({re.escape(before)})([0-9]+)({re.escape(after)})", re.IGNORECASE | re.DOTALL)
+    found = set()
+    for match in filter(None, map(shape.fullmatch, names)):
+        head, digits, tail = match.groups()
+        if place.group() % int(digits) != digits:  # 7 is no %04d
+            continue
+        # Where capitals make no other name, as on Windows and macOS, the pattern names these too.
+        if (head, tail) == (before, after) or _picture(pattern, int(digits)).exists():
+            found.add(int(digits))
     return sorted(found)
+
+
+def _picture(pattern: str, number: int) -> Path:
+    """The file of a number."""
+    path = Path(pattern)
+    return path.with_name(_PLACE.sub(lambda place: place.group() % number, path.name))
 
 
 class PictureFiles:
@@ -175,9 +184,12 @@ class PictureFiles:
         """
         if not Path(target).parent.is_dir():
             raise OutputError(f"the folder {Path(target).parent} does not exist; create it first")
-        if os.path.realpath(target) == os.path.realpath(source):
-            raise OutputError(f"{target} is the input; give the output another name")
         there = _numbers(target)
+        same = os.path.realpath(target) == os.path.realpath(source)
+        if there and is_pattern(source) and (input_ := _picture(source, there[0])).exists():
+            same |= os.path.samefile(_picture(target, there[0]), input_)  # by another name, such as one in capitals
+        if same:
+            raise OutputError(f"{target} is the input; give the output another name")
         if there and not overwrite:
             raise OutputError(
                 f"{target}: {len(there)} such pictures already exist, from number {there[0]} on; "
@@ -201,6 +213,7 @@ class PictureFiles:
             if os.name != "nt":  # where an open file cannot be removed
                 self._lock.unlink(missing_ok=True)
             held.close()
-            self._lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another program may be looking at it; the pictures are there
+                self._lock.unlink(missing_ok=True)
 
     discard = commit

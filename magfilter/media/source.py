@@ -108,6 +108,8 @@ def _open_failed(source: str, error: Exception) -> InputError:
         return InputError(f"{source} holds no frame: it ended before any media came; check what wrote it")
     if isinstance(error, av.error.InvalidDataError):
         hint = "give a video file, or name the format with --input-format" if is_pipe(source) else "give a video file"
+        if is_pipe(source) and os.name == "nt":
+            hint += "; PowerShell before 7.4 takes what it pipes for text and changes it, cmd does not"
         if _is_mp4(source):  # only its index can be what is missing
             hint = "the recording was cut before its index was written; recover it with a tool such as untrunc"
         return InputError(f"{source} is not media that libav can read: {reason(error)}; {hint}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import time
 from itertools import count
 from pathlib import Path
 from typing import IO
@@ -37,6 +39,7 @@ _BY_SUFFIX = {
     "yuv": "rawvideo",
     "rgb": "rawvideo",
 }
+_PAUSES = (0.1, 0.4, 1.5)  # seconds between tries to rename what another program has open
 _ALIASES = {"mkv": "matroska", "y4m": "yuv4mpegpipe", "ts": "mpegts"}
 
 
@@ -92,6 +95,11 @@ def write_failed(target: str, error: BaseException) -> OutputError:
         return OutputError(f"{target}: the disk is full; free some space or write elsewhere")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{target} cannot be written: {reason(error)}; choose a folder you may write to")
+    if os.name == "nt" and is_pipe(target) and code == errno.EINVAL:
+        return OutputError(
+            f"{target} cannot be written: {reason(error)}, which is what Windows says where its reader has gone; "
+            "if that is still there, use another container"
+        )
     return OutputError(f"{target} cannot be written: {reason(error)}; write elsewhere or use another container")
 
 
@@ -175,26 +183,32 @@ class PartFile:
         """Give the part file the target's name.
 
         Raises:
-            OutputError: the system refuses; or a file of that name has come up that was not to be overwritten. The
-                output has another name then, which the message says.
+            OutputError: the system refuses; or a file of that name has come up that was not to be overwritten, or
+                cannot be. In both cases the output has another name then, which the message says.
         """
         if self.pipe or self.direct:
             return
         name = Path(self.target)
+        why = "was made by something else in the meantime"
         if name.exists() and not self._overwrite:
             name = _free(name)
         try:
             if os.name == "nt":
                 self._release()  # what is open cannot be renamed there
-            os.replace(self.path, name)
+            try:
+                _rename(self.path, name)
+            except PermissionError as error:
+                if not name.exists():
+                    raise
+                why = f"cannot be replaced ({reason(error)}), as where a player has it open,"
+                name = _free(name)  # what may have taken hours is not thrown away for that
+                _rename(self.path, name)
             self._renamed = True
         except OSError as error:
             raise write_failed(self.target, error) from error
         self._release()
         if name != Path(self.target):
-            raise OutputError(
-                f"{self.target} was made by something else in the meantime and is left alone; this output is {name}"
-            )
+            raise OutputError(f"{self.target} {why} and is left alone; this output is {name}")
 
     def discard(self) -> None:
         """Remove the part file; may be called again."""
@@ -202,13 +216,24 @@ class PartFile:
             return
         if os.name == "nt":
             self._release()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whatever brought us here is what is to be told
+            self.path.unlink(missing_ok=True)
         self._release()
 
     def _release(self) -> None:
         held, self._held = self._held, None
         if held:
             held.close()
+
+
+def _rename(path: Path, name: Path) -> None:
+    """Rename, over a file that is there. On Windows what is new may be open in a virus scanner for a moment."""
+    for pause in _PAUSES if os.name == "nt" else ():
+        with contextlib.suppress(PermissionError):
+            os.replace(path, name)
+            return
+        time.sleep(pause)
+    os.replace(path, name)
 
 
 def _free(path: Path) -> Path:
