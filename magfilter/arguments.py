@@ -33,7 +33,7 @@ __all__ = [
     "targeting_options",
 ]
 
-TARGETING = ("mask", "roi", "alpha_map", "mask_grow", "mask_feather", "segment", "segment_weights")
+TARGETING = ("mask", "roi", "alpha_map", "mask_invert", "mask_grow", "mask_feather", "segment", "segment_weights")
 CHOOSING = ("band", "notch", "fps", "detrend", "max_shift", "smooth")
 RAMPING = ("alpha_end", "alpha_keys")
 SHOWING = ("compare", "show_flow")
@@ -193,6 +193,11 @@ _TARGETING_OPTIONS = (
         "--alpha-map",
         metavar="FILE",
         help="Factor of every pixel in place of --alpha: a .npy array (H, W). --mask and --roi are painted over it.",
+    ),
+    click.option(
+        "--mask-invert",
+        is_flag=True,
+        help="Magnify what the mask leaves out. It is inverted first, then grown, then its edge is softened.",
     ),
     click.option(
         "--mask-grow",

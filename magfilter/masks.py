@@ -3,7 +3,7 @@
 Pure functions on arrays (H, W). The rule by which `combine` joins what a job names:
 
 1. Underneath lies the alpha map, or alpha 1 everywhere if there is none.
-2. The mask, grown, is painted over it with the job's alpha.
+2. The mask, inverted first if that is asked, then grown, is painted over it with the job's alpha.
 3. The regions are painted over that in the order given, each with its own alpha or else the job's.
 
 So inside a region its alpha counts, elsewhere inside the mask the job's, and outside both what lies
@@ -139,15 +139,16 @@ def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
         raise InputError(f"{os.fspath(path)} is no readable .npy array ({line}); write it with numpy.save") from None
 
 
-def as_mask(array: NDArray[Any], name: str) -> Mask:
-    """What of an array (H, W) of bools or numbers is not zero.
+def as_mask(array: NDArray[Any], name: str, invert: bool = False) -> Mask:
+    """What of an array (H, W) of bools or numbers is not zero; with `invert` what is.
 
     Raises:
         OptionError: naming `name`, for another shape or type, NaN, or if nothing is set.
     """
     _check_picture(array, name, "a mask")
-    mask: Mask = array != 0
+    mask: Mask = array == 0 if invert else array != 0
     if not mask.any():
+        name += ", inverted," if invert else ""
         raise OptionError(f"{name} is empty: none of its {_size(array)} pixels is set; nothing would be magnified")
     return mask
 

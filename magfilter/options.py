@@ -49,6 +49,7 @@ class MagnifyOptions:
         alpha_map: .npy file of an array (H, W), the factor of every pixel; mask and roi are painted over it.
         segment: clicks on the object in the reference, each "x,y" or two numbers; Segment Anything makes the
             mask of it. Needs that package, and `segment_weights`, the file of its weights.
+        mask_invert: magnify what the mask leaves out; it is inverted first, then grown and its edge softened.
         mask_grow: px by which the mask is made larger all around.
         mask_feather: px outside mask and regions over which their alpha fades to what surrounds them.
         band: (LOW, HIGH) Hz or "LOW:HIGH", the motion that is magnified; None for all.
@@ -88,6 +89,7 @@ class MagnifyOptions:
     mask: str | os.PathLike[str] | None = None
     roi: Sequence[Region | str | Sequence[float]] | Sequence[float] | Region | str = ()
     alpha_map: str | os.PathLike[str] | None = None
+    mask_invert: bool = False
     mask_grow: float = 0.0
     mask_feather: float = 0.0
     segment: Sequence[str | Sequence[int]] | str = ()
@@ -191,6 +193,7 @@ class MagnifyOptions:
     def targeting(self) -> str:
         """What is magnified, as key=value without folders; empty if it is the whole picture."""
         parts = [f"{key}={Path(value).name}" for key in ("mask", "alpha_map") if (value := getattr(self, key))]
+        parts += ["mask_invert"] if self.mask_invert else []
         parts += [f"{key}={value:g}" for key in ("mask_grow", "mask_feather") if (value := getattr(self, key))]
         parts += [f"segment={x},{y}" for x, y in self.clicks]
         return " ".join([*parts, *(f"roi={region}" for region in self.regions)])
@@ -249,6 +252,8 @@ class MagnifyOptions:
         self._number("mask_grow", "0 or more px", lambda x: x >= 0)
         self._number("mask_feather", "0 or more px", lambda x: x >= 0)
         masked = self.mask is not None or bool(self.segment)
+        if self.mask_invert and not masked:
+            raise OptionError("mask_invert has no mask to invert; give one with --mask FILE")
         if self.mask_grow and not masked:
             raise OptionError(f"mask_grow {self.mask_grow:g} has no mask to grow; give one with --mask FILE")
         if self.mask_feather and not masked and not self.roi:

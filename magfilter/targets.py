@@ -6,6 +6,7 @@ where the input is stored turned, the map is turned with it.
 
 from __future__ import annotations
 
+import math
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["Targets"]
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+_MOST = 0.8  # share of the picture; few mean a mask that covers more of it and not all
 
 
 class Targets:
@@ -60,13 +63,13 @@ class Targets:
         if options.alpha_map is not None:
             self._under = as_factors(load_array(options.alpha_map), os.fspath(options.alpha_map))
         if options.mask is not None and _is_array(options.mask):
-            self._mask = as_mask(load_array(options.mask), os.fspath(options.mask))
+            self._mask = as_mask(load_array(options.mask), os.fspath(options.mask), options.mask_invert)
         elif options.mask is not None:
-            video = _MaskVideo(os.fspath(options.mask), options.start)
+            video = _MaskVideo(os.fspath(options.mask), options.start, options.mask_invert)
             if video.moves:
                 self._video = video
             else:
-                self._mask = as_mask(video.mask, video.name)
+                self._mask = as_mask(video.mask, video.name + (", inverted," if options.mask_invert else ""))
                 video.close()
 
     @property
@@ -95,13 +98,24 @@ class Targets:
             self._under = fit_factors(self._under, self._size, os.fspath(o.alpha_map or ""))
         if self._mask is not None:
             self._mask = fit_mask(self._mask, self._size, os.fspath(o.mask or ""))
+            self._doubt(self._mask)
         if self._video is not None:
             self._video.fit(self._size, info.rate)
+            self._doubt(self._video.mask)
             if self._video.rate and info.rate and abs(self._video.rate / info.rate - 1) > 0.01:
                 self._warnings.append(
                     f"{self._video.name} has {float(self._video.rate):g} frames a second and the input "
                     f"{float(info.rate):g}; masks are matched by number, not by time"
                 )
+
+    def _doubt(self, mask: Mask) -> None:
+        """Warn of a mask that may be the wrong way round, as of programs that show what is marked in black."""
+        share = float(mask.mean())
+        if _MOST < share < 1 and not self.options.mask_invert:
+            self._warnings.append(
+                f"{os.fspath(self.options.mask or '')} has {math.floor(100 * share)} % of the picture magnified, "
+                "whatever is not black or 0, and the rest left as it is; --mask-invert turns that round"
+            )
 
     def click(self, reference: Frame) -> None:
         """Make the mask of what was clicked on in the reference, if anything was.
@@ -113,7 +127,8 @@ class Targets:
         if o.segment and o.segment_weights is not None:
             rgb = reference.to_rgb()
             rgb = (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb
-            self._mask = segment(np.rot90(rgb, self._turns), o.clicks, o.segment_weights, o.device)
+            found = segment(np.rot90(rgb, self._turns), o.clicks, o.segment_weights, o.device)
+            self._mask = ~found if o.mask_invert else found
 
     def follow(self, number: int) -> None:
         """Read on to the mask of frame `number`, so that a shot cut after an hour need not catch up."""
@@ -167,6 +182,8 @@ class Targets:
             parts.append(f"mask {os.fspath(o.mask)}" + (" (a video)" if self._video else ""))
         elif o.segment:
             parts.append("what Segment Anything finds at " + " and ".join(f"{x},{y}" for x, y in o.clicks))
+        if o.mask_invert:
+            parts[-1] += ", inverted"
         if o.mask_grow:
             parts[-1] += f", grown by {o.mask_grow:g} px"
         parts += [f"region {region}" for region in o.regions]
@@ -190,12 +207,13 @@ class Targets:
 class _MaskVideo:
     """Masks read frame by frame; a single picture is one that does not move."""
 
-    def __init__(self, name: str, start: float | None) -> None:
+    def __init__(self, name: str, start: float | None, invert: bool) -> None:
         numbered = is_pattern(name)
         if not numbered and not Path(name).is_file():
             fix = "is no file; masks are read from files" if os.path.exists(name) else "does not exist; check the path"
             raise InputError(f"{name} {fix}")
         self.name = name
+        self._invert = invert
         self.number = 0
         self.ended = False
         self._size: tuple[int, int] | None = None
@@ -225,7 +243,8 @@ class _MaskVideo:
 
     def _see(self, frame: Frame) -> Mask:
         turns = self._reader.info.rotation // 90 % 4 if self._reader.info.rotation % 90 == 0 else 0
-        mask: Any = np.rot90(mask_of(frame, self._lossy), turns)
+        found = mask_of(frame, self._lossy)
+        mask: Any = np.rot90(~found if self._invert else found, turns)
         return mask if self._size is None else fit_mask(mask, self._size, self.name)
 
     def fit(self, size: tuple[int, int], rate: Fraction | None) -> None:

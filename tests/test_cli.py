@@ -190,6 +190,7 @@ NO_INPUT_NEEDED = [
     (["--mask", "garbage.onnx"], 1, "garbage.onnx is not media"),
     (["--alpha-map", "none.npy"], 1, "none.npy does not exist"),
     (["--alpha-map", "map.png"], 2, "alpha_map must be a .npy file, got map.png"),
+    (["--mask-invert"], 2, "mask_invert has no mask to invert; give one with --mask FILE"),
     (["--mask-grow", "3"], 2, "mask_grow 3 has no mask to grow; give one with --mask FILE"),
     (["--mask-feather", "3"], 2, "mask_feather 3 has no edge to soften"),
     (["--mask", "none.png", "--mask-grow", "-3"], 2, "mask_grow must be 0 or more px; got -3"),
@@ -386,6 +387,9 @@ def test_targets_from_the_command_line(run, clips, tmp_path):
     clips("in.mkv", codec="ffv1", frames=4)
     np.save("cat.npy", np.ones((48, 64)) * (np.arange(64) < 20))
     words = ["--mask", "cat.npy", "--mask-grow", 4, "--mask-feather", 2, "--roi", "50,30,8,8:3", "--roi", "0,0,1,1"]
+    code, out, err = run("in.mkv", "--info", "--mask", "cat.npy", "--mask-invert")
+    assert (code, err) == (0, "")
+    assert "targets  mask cat.npy, inverted; alpha 1 to 10, other than 1 on 68.8% of the picture" in out
     code, out, err = run("in.mkv", "out.mkv", "-a", 20, *words, "--info")
     assert (code, err) == (0, "")
     assert "targets  mask cat.npy, grown by 4 px; region 50,30,8,8:3; region 0,0,1,1; soft edge of 2 px; alpha 1" in out

@@ -12,7 +12,9 @@ from test_media_writer import frames, other, rewrite, seconds
 from magfilter.errors import InputError, OutputError
 from magfilter.media import VideoReader, VideoWriter
 from magfilter.media.colour import to_rgb_float
+from magfilter.media.frame import Colour, Frame, PixelLayout
 from magfilter.media.orientation import Orientation
+from magfilter.media.pixels import Packer, output_colour
 from magfilter.media.timecode import later
 from magfilter.media.timing import steady
 
@@ -46,6 +48,60 @@ def test_full_range_is_said_or_made_limited(clips, name, options, kept):
         assert (reader.info.colour.range == 2) == kept
     error = np.abs(rgb(source) - rgb(other(source, name)))
     assert error.mean() < 0.012, error.mean()
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray16le"])
+@pytest.mark.parametrize(
+    ("name", "options", "full"),
+    [
+        ("out.mp4", {"crf": 1}, True),
+        ("out.avi", {"crf": 1}, True),
+        ("out.mkv", {"codec": "libx265", "crf": 1}, True),
+        ("out.mov", {"codec": "prores_ks"}, False),
+    ],
+)
+def test_grey_that_says_no_range_is_full(clips, name, options, full, pix_fmt):
+    """Cameras' and ImageJ's; a player took it for limited, which clipped its blacks and whites."""
+    source = clips("in.avi", codec="ffv1", frames=2, pix_fmt=pix_fmt)
+    if pix_fmt == "gray16le" and options.get("codec") != "prores_ks":
+        options = {**options, "pix_fmt": "gray10le"}
+    _, writer = rewrite(source, other(source, name), **options)
+    with VideoReader(other(source, name)) as reader:
+        assert (reader.info.colour.range == 2) == full
+    assert any("full range becomes limited range" in line for line in writer.warnings) == (not full)
+    error = np.abs(rgb(source) - rgb(other(source, name)))
+    assert error.mean() < 0.008, error.mean()
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray16le"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("out.avi", {"codec": "ffv1"}), ("out.mkv", {"codec": "ffv1"}), ("out.nut", {}), ("%02d.png", {}),
+     ("%02d.tif", {}), ("out.y4m", {})],
+)  # fmt: skip
+def test_lossless_grey_keeps_its_bits(clips, name, options, pix_fmt):
+    source = clips("in.avi", codec="ffv1", frames=2, pix_fmt=pix_fmt, noise=True)
+    _, writer = rewrite(source, other(source, name), **options)
+    assert not writer.warnings
+    for one, two in zip(frames(source), frames(other(source, name)), strict=True):
+        assert np.array_equal(one.planes[0], two.planes[0])
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "colour", "expected"),
+    [
+        ("yuv420p", Colour(1), [16, 100, 200, 235]),
+        ("yuvj420p", Colour(2), [0, 98, 214, 255]),
+        ("gbrp", Colour(2, 0), [0, 98, 214, 255]),
+        ("gray", Colour(1), [16, 100, 200, 235]),
+    ],
+)
+def test_grey_that_says_it_is_limited_is(pix_fmt, colour, expected):
+    layout = PixelLayout.from_name("gray")
+    frame = Frame((np.tile(np.array([16, 100, 200, 235], np.uint8), (8, 4)),), layout, Colour(1))
+    assert output_colour(layout, pix_fmt, frame.colour, 6) == colour
+    packed = Packer(layout, pix_fmt, colour)(frame)
+    assert np.frombuffer(packed.planes[0], np.uint8)[:4].tolist() == expected
 
 
 def test_limited_range_is_left_alone(clips):

@@ -59,6 +59,7 @@ def test_defaults_are_valid_and_frozen():
         ("roi", ["0,0,4,4:-2"], "roi 0,0,4,4 has alpha -2"),
         ("roi", 7, "roi must be a list of regions such as '10,20,300,200:5', got 7"),
         ("roi", (1, 2, 3), "roi .1, 2, 3. is not x,y,width,height"),
+        ("mask_invert", True, "mask_invert has no mask to invert; give one with --mask FILE"),
         ("mask_grow", 5, "mask_grow 5 has no mask to grow; give one with --mask FILE"),
         ("mask_grow", -1, "mask_grow must be 0 or more px; got -1"),
         ("mask_grow", math.nan, "mask_grow"),
@@ -132,6 +133,9 @@ def test_targets_are_normalised_and_named():
     )
     assert options.roi == options.regions == (Region(1, 2, 3, 4), Region(5, 6, 7, 8, 2.0))
     assert options.targeting == "mask=cat.png mask_grow=8 mask_feather=2.5 roi=1,2,3,4 roi=5,6,7,8:2"
+    assert MagnifyOptions(mask="cat.png", mask_invert=True, mask_grow=8).targeting == (
+        "mask=cat.png mask_invert mask_grow=8"
+    )
     assert dataclasses.replace(options, alpha=3).regions == options.regions
     assert MagnifyOptions(roi="1,2,3,4:5").regions == (Region(1, 2, 3, 4, 5.0),)
     assert MagnifyOptions(roi=Region(1, 2, 3, 4)).regions == (Region(1, 2, 3, 4),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import types
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_the_thing_clicked_on_is_magnified(clips: Clips, tmp_path, weights):
         assert (factors[15:25, 25:35] == 5).all()
         assert (factors != 1).sum() == 100
         job.run()
+    with Job(source, None, dataclasses.replace(options, mask_invert=True)) as job:
+        assert (job.targets.alpha_map(0)[15:25, 25:35] == 1).all()
     with VideoReader(tmp_path / "out.mkv") as reader:
         assert sum(isinstance(item, Frame) for item in reader) == 3
         assert "segment=30,20" in str(reader.info.metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -413,6 +414,55 @@ def test_masks_of_another_size_are_refused_for_videos_too(tmp_path):
     video = write(tmp_path / "m.mkv", [[np.full((60, 60), 255, np.uint8)]] * 3, "gray")
     with pytest.raises(OptionError, match=r"m\.mkv is 60x60 and the picture 161x97"):
         opened(clip(tmp_path), mask=video)
+
+
+# -- the wrong way round
+
+
+def kinds_of_masks(folder: Path, mask: np.ndarray) -> list[Path]:
+    """The mask as an array, as a picture and as a video."""
+    shown = [[np.where(mask, np.uint8(255), np.uint8(0))]]
+    np.save(folder / "array.npy", mask)
+    write(folder / "picture.mkv", shown, "gray")
+    write(folder / "video.mkv", shown * len(SHIFTS), "gray")
+    return [folder / name for name in ("array.npy", "picture.mkv", "video.mkv")]
+
+
+def test_an_inverted_mask_is_the_other_part_then_grown(tmp_path):
+    source = clip(tmp_path)
+    for mask in kinds_of_masks(tmp_path, ~square(LEFT)):
+        with Job(source, None, MagnifyOptions(alpha=ALPHA, mask=mask, mask_invert=True, mask_grow=4)) as job:
+            factors = job.targets.alpha_map(0)
+            np.testing.assert_array_equal(factors, np.where(distance(square(LEFT), 9) <= 4, ALPHA, 1))
+            assert not any("mask-invert" in line for line in job.warnings)
+            assert f"mask {mask}" in job.targets.describe()
+            assert ", inverted, grown by 4 px" in job.targets.describe()
+
+
+def test_a_mask_that_covers_most_is_told(tmp_path):
+    """Of ImageJ with an inverting lookup table, what was marked is black."""
+    source = clip(tmp_path)
+    told = r"has 94 % of the picture magnified, whatever is not black or 0.*; --mask-invert turns that round"
+    for mask in kinds_of_masks(tmp_path, ~square(LEFT)):
+        report = magnify_video(source, tmp_path / "out.mkv", mask=mask, encode=FFV1, overwrite=True)
+        assert sum(bool(re.search(f"{re.escape(str(mask))} {told}", line)) for line in report.warnings) == 1
+    half = np.ones(SIZE, bool)
+    half[:40] = False
+    for right in (square(LEFT), half, np.ones(SIZE, bool)):
+        for mask in kinds_of_masks(tmp_path, right):
+            with Job(source, None, MagnifyOptions(mask=mask)) as job:
+                assert not job.warnings
+
+
+def test_nothing_left_of_an_inverted_mask(tmp_path):
+    source = clip(tmp_path)
+    array, picture, _ = kinds_of_masks(tmp_path, np.ones(SIZE, bool))
+    for mask in (array, picture):
+        with pytest.raises(OptionError, match=f"{mask.name}, inverted, is empty: none of its 161x97 pixels is set"):
+            Job(source, None, MagnifyOptions(mask=mask, mask_invert=True))
+    np.save(array, np.zeros(SIZE))
+    with Job(source, None, MagnifyOptions(mask=array, mask_invert=True)) as job:
+        assert (job.targets.alpha_map(0) == job.options.alpha).all()
 
 
 # -- what is told

@@ -18,7 +18,7 @@ import av.logging
 
 from ..errors import OutputError
 from . import pixels
-from .colour import resolved_matrix
+from .colour import is_full_range, resolved_matrix
 from .encoder_options import EncodeOptions, encoder_options, lookahead, private_options
 from .frame import Colour, PixelLayout
 from .hdr import HdrMetadata, encoder_parameters
@@ -36,6 +36,8 @@ _REFUSED = {"libx265": ("yuva", "gbrap"), "libvpx-vp9": ("gbrap", "yuva422", "yu
 _TALKING = ("libx264", "libx265", "libsvtav1")
 # Encoders whose decoders take one matrix for granted.
 _ONE_MATRIX = ("dnxhd",)
+# Codecs that hold grey as YUV without chroma, which players take for limited range unless it says that it is full.
+_GREY_AS_YUV = ("h264", "hevc")
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 _DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
@@ -134,6 +136,8 @@ def plan_encoder(
     if loss:
         warnings.append(f"{layout.name} is encoded as {pix_fmt} ({loss}); choose another with -c:v or --pix-fmt")
     _check_size(codec, pix_fmt, size)
+    if encoder.canonical_name in _GREY_AS_YUV and layout.kind == "gray" and is_full_range(colour, layout):
+        colour = Colour(_FULL, colour.matrix, colour.primaries, colour.transfer)
     plan = EncoderPlan(
         codec=codec,
         pix_fmt=pix_fmt,

@@ -6,13 +6,14 @@ import difflib
 from functools import cache
 
 import av
+import numpy as np
 from av.video import format as av_format
 from av.video.reformatter import VideoReformatter
 
 from ..errors import OptionError, OutputError
-from .colour import is_full_range, resolved_matrix
+from .colour import is_full_range, luma, resolved_matrix
 from .convert import ACCURATE, Cousin, allocate, cousin, fill_planes, packed_twins
-from .frame import Colour, Frame, PixelLayout
+from .frame import Colour, Frame, PixelLayout, Plane
 
 __all__ = ["Packer", "check_name", "choose", "cousin", "output_colour", "y4m_formats"]
 
@@ -136,6 +137,13 @@ def _swscale(colour: Colour, height: int) -> int:
     return {0: 1, 6: 5, 10: 9, 8: 5}.get(matrix, matrix)
 
 
+def _widened(frame: Frame) -> Plane:
+    """Grey of limited range as full range, in the same layout."""
+    layout = frame.layout
+    plane: Plane = np.rint(luma(frame).clip(0, 1) * np.float32(layout.peak)).astype(layout.dtype)
+    return plane
+
+
 class Packer:
     """Turns frames of one layout into libav frames of one pixel format.
 
@@ -172,7 +180,7 @@ class Packer:
             packed = allocate(
                 frame.width, frame.height, self._pix_fmt if self._same_range(frame) else self._layout.name
             )
-        fill_planes(packed, frame.planes, self._layout)
+        fill_planes(packed, (_widened(frame),) if self._widens(frame) else frame.planes, self._layout)
         if packed.format.name != self._pix_fmt or self._narrows(frame) or self._recodes(frame):
             packed = self._reformat(packed, frame)
         packed.color_range = self._colour.range
@@ -192,6 +200,11 @@ class Packer:
             return False
         return is_full_range(frame.colour, self._layout) and not is_full_range(self._colour, self._target.layout)
 
+    def _widens(self, frame: Frame) -> bool:
+        """Whether limited grey becomes full range: swscale takes all grey for full, whatever it is told."""
+        full = self._target.full_range or is_full_range(self._colour, self._target.layout)
+        return self._layout.kind == "gray" and full and not is_full_range(frame.colour, self._layout)
+
     def _recodes(self, frame: Frame) -> bool:
         """Whether YUV is computed by another matrix."""
         if (
@@ -206,6 +219,8 @@ class Packer:
         target = self._target.layout
         source_full = is_full_range(frame.colour, self._layout)
         target_full = is_full_range(self._colour, target) or self._target.full_range
+        if self._layout.kind == "gray" and (source_full == target_full or self._widens(frame)):
+            source_full = target_full = True  # between these swscale leaves luma alone
         same = target.kind == self._layout.kind and source_full == target_full
         matrix = _swscale(self._colour if self._layout.kind == "rgb" else frame.colour, frame.height)
         return self._reformatter.reformat(

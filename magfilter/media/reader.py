@@ -25,6 +25,7 @@ from .packets import CopiedPacket, trimmed
 from .search import SEEK_BACK, missed, seek, wanted
 from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
 from .streams import is_picture
+from .tiff import Tiff, look
 from .timing import FrameClock
 
 __all__ = ["FrameExtra", "VideoReader"]
@@ -147,6 +148,11 @@ class VideoReader:
                 f"{self.name}: pictures do not say how many make a second; {ASSUMED_RATE} are taken "
                 "(--framerate says otherwise, --fps where motion is measured)"
             )
+        if self._sequence is not None and (stack := self._picture_file()) and stack.pages > 1:
+            self.warnings.append(
+                f"{self.name}: of every picture only the first of its {stack.pages} pages is read; "
+                "save those as pictures of their own if they are meant"
+            )
         try:
             self._prepare(start, duration, threads, back)
         except BaseException:
@@ -234,12 +240,18 @@ class VideoReader:
                 f"{self.name}: no frame could be decoded; in MP4 and MOV the index often stands at the end, to which "
                 "a pipe cannot go and come back: name the file, or write it with ffmpeg -c copy -movflags +faststart"
             )
+        if self.errors and (tiff := self._picture_file()):
+            return InputError(f"{self.name}: {tiff.unreadable}")
         if self.errors:
             return InputError(
                 f"{self.name}: no frame of video stream #{self.stream.index} could be decoded "
                 f"({self.errors} errors); the file is damaged, copy it again"
             )
         return InputError(f"{self.name}: video stream #{self.stream.index} holds no frame; check how it was made")
+
+    def _picture_file(self) -> Tiff | None:
+        """What the first picture, or the only one, holds beyond what libav tells; None unless it is a TIFF."""
+        return look(self.name if self._sequence is None else self._sequence.name(self._sequence.first))
 
     @property
     def expected_frames(self) -> int | None:

@@ -106,6 +106,11 @@ class ImageSequence:
             )
         return ImageSequence(source, first, last, rate)
 
+    def name(self, number: int) -> str:
+        """Of the picture that has this number."""
+        path = Path(self.pattern)
+        return str(path.with_name(_PLACE.sub(lambda place: place.group() % number, path.name)))
+
     @property
     def options(self) -> dict[str, str]:
         """What libav has to be told."""

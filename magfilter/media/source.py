@@ -14,6 +14,7 @@ from av.stream import Disposition
 from ..errors import InputError, OptionError
 from .probe import describe_streams
 from .sequence import ImageSequence
+from .tiff import look
 
 __all__ = ["TAG_ERRORS", "is_live", "is_pipe", "open_input", "pick_video", "reason"]
 
@@ -84,6 +85,8 @@ def open_input(
                 raise InputError(f"{source} does not exist; check the path")
             if path.is_file() and path.stat().st_size == 0:
                 raise InputError(f"{source} is empty; record or copy it again")
+    if (format is None or "tiff" in format) and not is_pipe(source):
+        _check_tiff(source, pictures)
     try:
         container = av.open(name, "r", format=format, options=options, hwaccel=accelerator, **TAG_ERRORS)
     except RuntimeError as error:
@@ -96,6 +99,26 @@ def open_input(
         container.close()
         raise InputError(f"{source} is not media that libav can read; give a video file")
     return container
+
+
+def _check_tiff(source: str, pictures: ImageSequence | None) -> None:
+    """Refuse TIFFs that libav would read wrongly or not at all, where that shows before it tries.
+
+    Of a stack it reads the first page without a word, half floats as integers, and BigTIFF it does not know.
+
+    Raises:
+        InputError: it is one.
+    """
+    tiff = look(source if pictures is None else pictures.name(pictures.first))
+    if tiff is None:
+        return
+    if tiff.pages > 1 and pictures is None:
+        raise InputError(
+            f"{source} is a TIFF of {tiff.pages} pages, of which only the first could be read; save it as numbered "
+            f"pictures (in ImageJ File > Save As > Image Sequence) and name them as in {Path(source).stem}%04d.tif"
+        )
+    if tiff.big or (tiff.floating and tiff.bits == 16):
+        raise InputError(f"{source}: {tiff.unreadable}")
 
 
 def _open_failed(source: str, error: Exception) -> InputError:
