@@ -27,7 +27,7 @@ RATE, FRAMES = 30, 21
 AMPLITUDE, HERTZ = 0.4, 3.0  # px, to the right
 SQUARE = (slice(32, 96), slice(64, 128))
 INSIDE = (slice(40, 88), slice(72, 120))
-ACROSS = np.linspace(0, 1, SIZE[1])
+ACROSS, DOWN = np.linspace(0, 1, SIZE[1]), np.linspace(0, 1, SIZE[0])[:, None]
 LIGHT: dict[str, np.ndarray | float] = {
     "as in the reference": 1.0,
     "0.9 of it": 0.9,
@@ -36,6 +36,8 @@ LIGHT: dict[str, np.ndarray | float] = {
     "0.25": 0.25,
     "1.4": 1.4,
     "from 1 to 0.6, from left to right": 1 - 0.4 * ACROSS,
+    "0.5 in the middle, 1 at the rim": 1 - 0.5 * np.exp(-4 * ((ACROSS - 0.5) ** 2 + (DOWN - 0.5) ** 2)),
+    "0.5 in the left half": np.where(ACROSS < 0.5, 0.5, 1.0),
 }
 COUNTS = (65535, 5000, 600, 200)  # of white
 

@@ -23,7 +23,7 @@ __all__ = ["Signature", "describe", "open_session", "require_cuda", "signature"]
 Array = NDArray[np.float32]
 
 CPU_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime"
-CUDA_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+CUDA_BUILD = 'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "onnxruntime-gpu[cuda,cudnn]"'
 RUNTIME = "Microsoft Visual C++ Redistributable"  # neither in the wheel nor in every Windows
 
 try:
