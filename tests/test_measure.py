@@ -18,7 +18,7 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
 from magfilter.measure.output import peak_table, write_motion, write_peaks, write_plot, write_spectrum, write_uff
-from magfilter.measure.survey import turn_field
+from magfilter.measure.survey import _apart, turn_field
 from magfilter.stages import Stopped
 
 FRAMES = 60
@@ -154,6 +154,65 @@ def test_a_turned_video_is_measured_as_a_player_shows_it(tmp_path):
 def test_a_thing_is_not_its_own_background(clip, still, said):
     found = measure_motion(clip, roi=ROI, still=still, duration=0.7, threads=1)
     assert [line.startswith(f"still {still} lies on what is measured") for line in found.warnings] == [True] * said
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory) -> str:
+    """A disc that swings by 0.4 px on a stage that drifts by 2 px: nothing in the picture rests."""
+
+    def drift(time: float) -> tuple[float, float]:
+        return 1.0 * time, 0.5 * time
+
+    disc = Disc((96, 64), lambda time: tuple(np.add(drift(time), swing(0.4, time))))
+    pictures = [render([disc], n / RATE, drift) for n in range(FRAMES)]
+    return write(tmp_path_factory.mktemp("drift") / "drift.mkv", pictures)
+
+
+def test_a_region_with_a_margin_that_drifts_is_told(drifting, clip):
+    """The mean of both motions is too small; drawn tight, or with the drift taken off, it is not."""
+    wide, tight = measure_motion(drifting, roi=["58,26,76,76", "82,50,28,28"], threads=1).regions
+    assert wide.peaks[0].amplitude < 0.37
+    assert wide.note.startswith("holds things that move differently, by 0.")
+    assert wide.note.endswith("or, where the ground moves with the camera, measure with --detrend")
+    assert tight.note == ""
+    assert tight.peaks[0].amplitude == pytest.approx(0.4, rel=0.02)
+    steady = measure_motion(drifting, roi="58,26,76,76", detrend=True, threads=1)
+    assert steady.warnings == []
+    assert steady[0].peaks[0].amplitude == pytest.approx(0.4, rel=0.02)
+    resting = measure_motion(clip, roi=["58,26,76,76", "82,50,28,28"], threads=1)
+    assert resting.warnings == []
+
+
+def test_what_turns_or_bends_holds_no_two_motions():
+    """Of things whose motion grows with the place there are no two groups; noise has none either."""
+    lot = np.random.default_rng(0)
+    y, x = np.mgrid[:20, :30] - np.array([10.0, 15.0])[:, None, None]
+    time = np.arange(64.0)
+    drift, swung = 0.02 * time, 0.4 * np.sin(time)
+    inside = np.hypot(x, y) < 8
+
+    def apart(across: np.ndarray, down: np.ndarray) -> float:
+        flows = np.stack([across, down], 1) + lot.normal(0, 0.003, (64, 2, 20, 30))
+        return _apart((flows - flows.mean(0)).astype(np.float32), np.ones((20, 30)))
+
+    one = np.ones((20, 30))
+    lie, stand = np.multiply.outer(drift, one), np.multiply.outer(drift * 0, one)
+    assert apart(lie, stand) == 0
+    assert apart(lie - np.multiply.outer(swung, y / 10), np.multiply.outer(swung, x / 10)) == 0  # turns
+    assert apart(np.multiply.outer(swung, (x + 15) ** 2 / 900), stand) == 0  # bends
+    assert apart(lie + np.multiply.outer(swung, inside), stand) == pytest.approx(0.4 / np.sqrt(2), rel=0.1)
+
+
+def test_where_all_of_the_picture_moves_detrend_is_advised(drifting):
+    """There is nothing to name with --still, and what was named moves."""
+    advice = "where all of the picture moves, --detrend"
+    none = measure_motion(drifting, roi="82,50,28,28", duration=1, threads=1)
+    assert [advice in line for line in none.warnings] == [True]
+    assert none.warnings[0].index("--detrend") < none.warnings[0].index("--still")
+    named = measure_motion(drifting, roi="82,50,28,28", still="4,4,40,40", duration=1, threads=1)
+    assert [line.startswith("still 4,4,40,40 moves itself, by 0.") for line in named.warnings] == [True]
+    assert advice in named.warnings[0]
+    assert measure_motion(drifting, roi="82,50,28,28", still="4,4,40,40", detrend=True, threads=1).warnings == []
 
 
 def test_vectors_turn_with_their_picture():

@@ -84,7 +84,8 @@ Examples
 @click.option(
     "--still",
     metavar="X,Y,W,H",
-    help="Background that rests, for the uncertainty and --detrend; found by itself otherwise.",
+    help="Background that rests, for the uncertainty, or that moves as the camera does alone, for --detrend; "
+    "found by itself otherwise.",
 )
 @click.option(
     "--reference",
