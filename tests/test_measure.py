@@ -359,6 +359,8 @@ def test_another_reference(clip):
         ({"still": "0,0,300,20"}, "outside the picture of 192x128"),
         ({"fps": 0.0}, "fps must be more than 0"),
         ({"mm_per_px": -1.0}, "mm_per_px must be more than 0"),
+        ({"um_per_px": 0.0}, "um_per_px must be more than 0 um a pixel"),
+        ({"mm_per_px": 1.0, "um_per_px": 1.0}, "give one of --mm-per-px and --um-per-px"),
         ({"reference": "previous"}, "use first or frame:N"),
         ({"threads": -1}, "threads must be 0"),
         ({"start": -1.0}, "start must be 0 or more"),
@@ -441,17 +443,34 @@ def test_the_command_writes_tables_and_prints_peaks(clip, tmp_path, capfd):
     assert "already exists; use -y" in capfd.readouterr().err
 
 
-def test_peaks_as_a_table(found, tmp_path):
-    scaled = replace(found, mm_per_px=0.5)
+@pytest.mark.parametrize("unit", ["mm", "um"])
+def test_peaks_as_a_table(found, tmp_path, unit):
+    scaled = replace(found, **{f"{unit}_per_px": 0.5})
     write_peaks(scaled, tmp_path / "peaks.csv")
     (row,) = csv.DictReader(line for line in (tmp_path / "peaks.csv").open() if line[0] != "#")
     (peak,) = found[0].peaks
     assert (row["region"], row["axis"], row["phase_deg"]) == ("r0", "along", "0")
     assert float(row["frequency_hz"]) == pytest.approx(peak.frequency)
     assert float(row["frequency_sigma_hz"]) == pytest.approx(peak.frequency_sigma)
-    assert float(row["amplitude_mm"]) == pytest.approx(0.5 * peak.amplitude)
+    assert float(row[f"amplitude_{unit}"]) == pytest.approx(0.5 * peak.amplitude)
     assert float(row["amplitude_sigma_px"]) == pytest.approx(peak.amplitude_sigma)
     assert float(row["over_noise"]) == pytest.approx(peak.over_noise)
+
+
+def test_micrometres(clip, tmp_path, capfd):
+    """Beside px in tables, and in their place on the terminal."""
+    names = {kind: tmp_path / f"{kind}.csv" for kind in ("motion", "spectrum", "peaks")}
+    tables = ["-o", str(names["motion"]), "--spectrum", str(names["spectrum"]), "--peaks", str(names["peaks"])]
+    assert run(clip, "--roi", ROI, "--um-per-px", "0.108", "--threads", "1", *tables) == 0
+    out = capfd.readouterr().out
+    assert "amplitude um" in out
+    assert "x um" in out
+    assert f"{0.3 * 0.108:.2g}" in out
+    for kind, column in (("motion", "r0_dx_um"), ("spectrum", "r0_along_floor_um"), ("peaks", "amplitude_sigma_um")):
+        lines = names[kind].read_text().splitlines()
+        assert "# scale: 0.108 um a pixel" in lines
+        (first, *_) = csv.DictReader(line for line in lines if line[0] != "#")
+        assert float(first[column]) == pytest.approx(0.108 * float(first[column.replace("_um", "_px")]))
 
 
 def test_a_stream_gives_the_same(clip, found, tmp_path):
@@ -513,6 +532,8 @@ def test_help_names_its_options(capfd):
 def test_the_plot_is_a_picture(found, tmp_path):
     pytest.importorskip("matplotlib")
     write_plot(found, tmp_path / "plot.png")
+    write_plot(replace(found, um_per_px=0.1), tmp_path / "plot.svg")
+    assert "displacement, µm" in (tmp_path / "plot.svg").read_text("utf-8")  # a comment beside the outlines
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="already exists"):
         write_plot(found, tmp_path / "plot.png")
@@ -529,3 +550,13 @@ def test_uff_reads_back(found, tmp_path):
     np.testing.assert_allclose(sets[0]["x"], found.times, rtol=1e-5)  # the format has six digits there
     assert (sets[0]["rsp_node"], sets[0]["rsp_dir"], sets[0]["func_type"]) == (1, 1, 1)
     np.testing.assert_allclose(sets[1]["data"], found[0].spectrum.amplitude["x"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("mm", 1e-3), ("um", 1e-6)])
+def test_uff_is_in_metres_where_the_scale_is_known(found, tmp_path, unit, metres):
+    pyuff = pytest.importorskip("pyuff")
+    write_uff(replace(found, **{f"{unit}_per_px": 0.5}), tmp_path / "motion.uff")
+    first, second, *_ = pyuff.UFF(str(tmp_path / "motion.uff")).read_sets()
+    assert first["ordinate_axis_units_lab"].strip() == "m"
+    np.testing.assert_allclose(first["data"], 0.5 * metres * found[0].displacement[:, 0], rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(second["data"], 0.5 * metres * found[0].spectrum.amplitude["x"], rtol=1e-4, atol=1e-12)
