@@ -336,6 +336,7 @@ def test_table_picture_and_what_to_do(run, two, tmp_path):
     with (tmp_path / "found.csv").open() as file:
         rows = list(csv.DictReader(line for line in file if line[0] != "#"))
     assert len(rows) == 2
+    assert "# settings: model=warp-light fps=60\n" in (tmp_path / "found.csv").read_text()
     assert float(rows[0]["frequency_hz"]) == pytest.approx(6, abs=0.05)
     assert ",".join(rows[0][name] for name in ("x", "y", "width", "height")) == region
     code, out, err = run(two, "-o", "shapes.png")

@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import av
 import numpy as np
@@ -471,6 +472,20 @@ def test_micrometres(clip, tmp_path, capfd):
         assert "# scale: 0.108 um a pixel" in lines
         (first, *_) = csv.DictReader(line for line in lines if line[0] != "#")
         assert float(first[column]) == pytest.approx(0.108 * float(first[column.replace("_um", "_px")]))
+
+
+def test_tables_say_what_was_chosen(clip, tmp_path):
+    """Once, in every table: what makes the result another one and is not the default."""
+    names = [str(tmp_path / f"{kind}.csv") for kind in ("motion", "spectrum", "peaks")]
+    tables = ["-o", names[0], "--spectrum", names[1], "--peaks", names[2]]
+    chosen = ["--still", "4,4,40,40", "-ss", "0.5", "-t", "0.7", "--proxy", "0.5", "--fps", "1000", "--mm-per-px", "2"]
+    assert run(clip, "--roi", ROI, "--threads", "1", *chosen, *tables) == 0
+    for name in names:
+        head = [line for line in Path(name).read_text().splitlines() if line[0] == "#"]
+        assert "# settings: model=warp-light still=4,4,40,40 fps=1000 duration=0.7 proxy=0.5" in head
+        assert any(line.startswith("# begins 0.5 s into the clip") for line in head)
+        assert "# scale: 2 mm a pixel" in head
+    assert MeasureOptions(threads=2, model="my/own.onnx").settings == "model=own"
 
 
 def test_a_stream_gives_the_same(clip, found, tmp_path):

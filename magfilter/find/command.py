@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -22,6 +25,7 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import PATIENCE, Report
 from magfilter.progress import ProgressPrinter
+from magfilter.settings import changed
 from magfilter.stages import patiently
 from magfilter.suggest import SIZE, alpha_for
 
@@ -106,7 +110,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         if target is not None and drawn:
             write_png(target, draw_vibrations(found, drawn, scale), source, o["overwrite"])
         if o["table"] is not None:
-            write_found(found, o["table"], source, o["overwrite"], scale)
+            write_found(found, o["table"], source, o["overwrite"], scale, settings(chosen))
         seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
         seen.warnings = found.warnings
         printer.finish(seen)
@@ -153,7 +157,16 @@ def described(found: Found, fps: float | None = None, scale: Scale | None = None
     return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], fps)])
 
 
-def write_found(found: Found, target: str, source: str, overwrite: bool, scale: Scale | None = None) -> None:
+def settings(chosen: Mapping[str, Any]) -> str:
+    """The model, and what else makes the result another one and is not its default, as key=value."""
+    defaults = {name: known.default for name, known in signature(find_vibrations).parameters.items()}
+    names = ("fps", "detrend", "start", "duration", "proxy")
+    return f"model={Path(chosen['model']).stem} {changed({name: chosen[name] for name in names}, defaults)}".rstrip()
+
+
+def write_found(
+    found: Found, target: str, source: str, overwrite: bool, scale: Scale | None = None, settings: str = ""
+) -> None:
     """The vibrations as CSV, strongest first: frequency, amplitude (in px, and in the scale's unit), how far it stands
     above the noise, rectangle."""
     each = found.vibrations
@@ -164,6 +177,8 @@ def write_found(found: Found, target: str, source: str, overwrite: bool, scale: 
         **{name: [getattr(one.region, name) for one in each] for name in ("x", "y", "width", "height")},
     }
     head = [f"vibrations found by magfilter {__version__} in {source}", described(found).splitlines()[0]]
+    head += [f"settings: {settings}"] if settings else []
+    head += [f"scale: {scale}"] if scale else []
     write_table(target, source, head, columns, overwrite=overwrite)
 
 

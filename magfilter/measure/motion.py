@@ -348,4 +348,5 @@ class _Job:
             lost=max(reader.missing, reader.errors),
             start=self.options.start or 0.0,
             um_per_px=self.options.um_per_px,
+            settings=self.options.settings,
         )

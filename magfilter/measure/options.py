@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from magfilter.errors import OptionError
@@ -14,6 +15,7 @@ from magfilter.masks import Region
 from magfilter.measure.scale import scale_of
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import ReferencePolicy
+from magfilter.settings import changed
 
 __all__ = ["MeasureOptions"]
 
@@ -71,6 +73,17 @@ class MeasureOptions:
         for region in (*self.regions, *([] if self.still_region is None else [self.still_region])):
             if region.alpha is not None:
                 raise OptionError(f"roi {region} has a factor, and nothing is magnified here; give x,y,width,height")
+
+    @property
+    def settings(self) -> str:
+        """The model, and what else makes the result another one and is not its default, as key=value.
+
+        Regions, reference, scale, start and detrend are not among them: tables tell them in lines of their own.
+        """
+        names = ("still", "fps", "duration", "proxy", "input_format")
+        values = {name: getattr(self, name) for name in names} | {"still": self.still_region}
+        defaults = {item.name: item.default for item in fields(self)}
+        return f"model={Path(self.model).stem} {changed(values, defaults)}".rstrip()
 
     @property
     def policy(self) -> ReferencePolicy:

@@ -64,6 +64,8 @@ def _header(motion: Motion, what: str) -> list[str]:
         f"frames: {motion.frames}, frame rate: {motion.rate:.10g} Hz" + ("" if motion.timing.even else " on average"),
         f"reference: {motion.reference}; x to the right, y down, in the picture as a player shows it",
     ]
+    if motion.settings:
+        lines.append(f"settings: {motion.settings}")
     if motion.start:
         lines.append(f"begins {motion.start:g} s into the clip: frame and time count from there")
     if motion.scale:

@@ -172,6 +172,7 @@ class Motion:
         lost: frames that the input should have held and did not give.
         seconds: wall time.
         start: s of the input at which the stretch that was measured begins, as it was asked for.
+        settings: the model, and what else was chosen, as key=value.
     """
 
     source: str
@@ -187,6 +188,7 @@ class Motion:
     seconds: float = 0.0
     start: float = 0.0
     um_per_px: float | None = None
+    settings: str = ""
 
     @property
     def scale(self) -> Scale | None:
