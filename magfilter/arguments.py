@@ -27,6 +27,7 @@ __all__ = [
     "proxy_option",
     "ramping_options",
     "scale",
+    "scale_options",
     "seconds",
     "showing_options",
     "stretch_options",
@@ -172,6 +173,15 @@ def stretch_options(what: str, true_rate: bool = False) -> Callable[[Command], C
             help=f"{what} this much: seconds, or [HH:]MM:SS{clock}.",
         ),
     )
+    return lambda command: _given(command, options)
+
+
+def scale_options(what: str) -> Callable[[Command], Command]:
+    """The options that say how large a pixel is; `what` begins their help: "Results are in" mm, or um, as well."""
+    options = [
+        click.option(f"--{unit}-per-px", type=float, metavar=unit.upper(), help=f"{what} {shown} as well.")
+        for unit, shown in (("mm", "mm"), ("um", "um (micrometres)"))
+    ]
     return lambda command: _given(command, options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
@@ -25,6 +25,7 @@ from magfilter.media.sequence import parse_rate
 from magfilter.models import DEFAULT_MODEL
 from magfilter.ramp import Ramp
 from magfilter.reference import ReferencePolicy, parse_reach
+from magfilter.settings import changed
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
 __all__ = ["MagnifyOptions"]
@@ -196,6 +197,7 @@ class MagnifyOptions:
         parts += ["mask_invert"] if self.mask_invert else []
         parts += [f"{key}={value:g}" for key in ("mask_grow", "mask_feather") if (value := getattr(self, key))]
         parts += [f"segment={x},{y}" for x, y in self.clicks]
+        parts += [f"segment_weights={Path(self.segment_weights).name}"] if self.clicks and self.segment_weights else []
         return " ".join([*parts, *(f"roi={region}" for region in self.regions)])
 
     @property
@@ -210,6 +212,16 @@ class MagnifyOptions:
         parts += [f"{key}={value:g}" for key, value in numbers if value is not None]
         parts += [f"align={'yes' if self.align else 'no'}"] if self.align is not None else []
         return " ".join([*parts, *(["detrend"] if self.detrend else [])])
+
+    @property
+    def settings(self) -> str:
+        """Whatever makes the output another one, beside alpha, model and reference, as key=value; empty if nothing
+        does. Codec and quality the file tells itself."""
+        reading = ("start", "duration", "framerate", "progressive")
+        names = (*reading, "proxy", "shot_cuts", "cross_fade")
+        defaults = {item.name: item.default for item in fields(self)}
+        part = changed({name: getattr(self, name) for name in names}, defaults)
+        return " ".join(filter(None, (part, self.choosing, self.targeting, self.showing)))
 
     @property
     def showing(self) -> str:

@@ -274,7 +274,7 @@ class Job:
             self.reader,
             replace(o.encode, threads=o.encode.threads or threads),
             overwrite=o.overwrite,
-            comment=provenance(self.magnifier, " ".join(filter(None, (o.choosing, o.targeting, o.showing)))),
+            comment=provenance(self.magnifier, o.settings),
             exclude=o.exclude,
             dry=self.dry,
             picture=(self.view.size, self.view.colour) if self.view else None,
@@ -428,10 +428,10 @@ class Job:
                 self.targets.close()
 
 
-def provenance(magnifier: Magnifier, choosing: str = "") -> str:
-    """The line that tells a file's next owner what was done to it, and to what of it."""
+def provenance(magnifier: Magnifier, settings: str = "") -> str:
+    """The line that tells a file's next owner what was done to it, to what of it, and by which other settings."""
     model = magnifier.engine.model.path.stem
     reference = magnifier.policy
     start = magnifier.ramp.at(0) if magnifier.ramp else magnifier.alpha
     line = f"motion magnified by magfilter {__version__}: alpha={start:g} model={model} reference={reference}"
-    return f"{line} {choosing.strip()}".rstrip()
+    return f"{line} {settings.strip()}".rstrip()

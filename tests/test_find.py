@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import threading
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -16,8 +17,9 @@ from magfilter import OptionError, Stopped
 from magfilter.find import Found, Vibration, command, find_vibrations, vibrations
 from magfilter.find.cells import FEWEST, gathered, shapes
 from magfilter.find.clock import EvenClock, UnevenClock
-from magfilter.find.picture import at_its_most, draw_vibrations
+from magfilter.find.picture import at_its_most, draw_vibrations, title
 from magfilter.masks import Region
+from magfilter.measure.scale import Scale
 from magfilter.overlay import ArrowGrid
 
 FRAMES, SWING = 90, 0.3  # px
@@ -286,6 +288,20 @@ def test_what_comes_nearest_is_told(tmp_path):
     ]
 
 
+def test_amplitudes_in_the_unit_of_a_scale(found, tmp_path):
+    (slow, _), scale = found.vibrations, Scale("um", 0.5)
+    lines = command.described(found, scale=scale).splitlines()
+    assert "amplitude um" in lines[1]
+    assert lines[2].split()[1] == f"{slow.amplitude / 2:.2g}"
+    assert lines[-1] == command.described(found).splitlines()[-1], "what magnifies it depends on px"
+    faint = command.described(replace(found, vibrations=[], faint=slow), scale=scale)
+    assert f"{slow.amplitude / 2:.2g} um, " in faint
+    assert title(slow, scale).endswith(" um")
+    command.write_found(found, str(tmp_path / "found.csv"), "clip", False, scale)
+    (row, *_) = csv.DictReader(line for line in (tmp_path / "found.csv").open() if line[0] != "#")
+    assert float(row["amplitude_um"]) == pytest.approx(float(row["amplitude_px"]) / 2)
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -320,6 +336,7 @@ def test_table_picture_and_what_to_do(run, two, tmp_path):
     with (tmp_path / "found.csv").open() as file:
         rows = list(csv.DictReader(line for line in file if line[0] != "#"))
     assert len(rows) == 2
+    assert "# settings: model=warp-light fps=60\n" in (tmp_path / "found.csv").read_text()
     assert float(rows[0]["frequency_hz"]) == pytest.approx(6, abs=0.05)
     assert ",".join(rows[0][name] for name in ("x", "y", "width", "height")) == region
     code, out, err = run(two, "-o", "shapes.png")

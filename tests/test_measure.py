@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
 from magfilter.measure.output import peak_table, write_motion, write_peaks, write_plot, write_spectrum, write_uff
-from magfilter.measure.survey import turn_field
+from magfilter.measure.survey import _apart, turn_field
 from magfilter.stages import Stopped
 
 FRAMES = 60
@@ -154,6 +155,65 @@ def test_a_turned_video_is_measured_as_a_player_shows_it(tmp_path):
 def test_a_thing_is_not_its_own_background(clip, still, said):
     found = measure_motion(clip, roi=ROI, still=still, duration=0.7, threads=1)
     assert [line.startswith(f"still {still} lies on what is measured") for line in found.warnings] == [True] * said
+
+
+@pytest.fixture(scope="module")
+def drifting(tmp_path_factory) -> str:
+    """A disc that swings by 0.4 px on a stage that drifts by 2 px: nothing in the picture rests."""
+
+    def drift(time: float) -> tuple[float, float]:
+        return 1.0 * time, 0.5 * time
+
+    disc = Disc((96, 64), lambda time: tuple(np.add(drift(time), swing(0.4, time))))
+    pictures = [render([disc], n / RATE, drift) for n in range(FRAMES)]
+    return write(tmp_path_factory.mktemp("drift") / "drift.mkv", pictures)
+
+
+def test_a_region_with_a_margin_that_drifts_is_told(drifting, clip):
+    """The mean of both motions is too small; drawn tight, or with the drift taken off, it is not."""
+    wide, tight = measure_motion(drifting, roi=["58,26,76,76", "82,50,28,28"], threads=1).regions
+    assert wide.peaks[0].amplitude < 0.37
+    assert wide.note.startswith("holds things that move differently, by 0.")
+    assert wide.note.endswith("or, where the ground moves with the camera, measure with --detrend")
+    assert tight.note == ""
+    assert tight.peaks[0].amplitude == pytest.approx(0.4, rel=0.02)
+    steady = measure_motion(drifting, roi="58,26,76,76", detrend=True, threads=1)
+    assert steady.warnings == []
+    assert steady[0].peaks[0].amplitude == pytest.approx(0.4, rel=0.02)
+    resting = measure_motion(clip, roi=["58,26,76,76", "82,50,28,28"], threads=1)
+    assert resting.warnings == []
+
+
+def test_what_turns_or_bends_holds_no_two_motions():
+    """Of things whose motion grows with the place there are no two groups; noise has none either."""
+    lot = np.random.default_rng(0)
+    y, x = np.mgrid[:20, :30] - np.array([10.0, 15.0])[:, None, None]
+    time = np.arange(64.0)
+    drift, swung = 0.02 * time, 0.4 * np.sin(time)
+    inside = np.hypot(x, y) < 8
+
+    def apart(across: np.ndarray, down: np.ndarray) -> float:
+        flows = np.stack([across, down], 1) + lot.normal(0, 0.003, (64, 2, 20, 30))
+        return _apart((flows - flows.mean(0)).astype(np.float32), np.ones((20, 30)))
+
+    one = np.ones((20, 30))
+    lie, stand = np.multiply.outer(drift, one), np.multiply.outer(drift * 0, one)
+    assert apart(lie, stand) == 0
+    assert apart(lie - np.multiply.outer(swung, y / 10), np.multiply.outer(swung, x / 10)) == 0  # turns
+    assert apart(np.multiply.outer(swung, (x + 15) ** 2 / 900), stand) == 0  # bends
+    assert apart(lie + np.multiply.outer(swung, inside), stand) == pytest.approx(0.4 / np.sqrt(2), rel=0.1)
+
+
+def test_where_all_of_the_picture_moves_detrend_is_advised(drifting):
+    """There is nothing to name with --still, and what was named moves."""
+    advice = "where all of the picture moves, --detrend"
+    none = measure_motion(drifting, roi="82,50,28,28", duration=1, threads=1)
+    assert [advice in line for line in none.warnings] == [True]
+    assert none.warnings[0].index("--detrend") < none.warnings[0].index("--still")
+    named = measure_motion(drifting, roi="82,50,28,28", still="4,4,40,40", duration=1, threads=1)
+    assert [line.startswith("still 4,4,40,40 moves itself, by 0.") for line in named.warnings] == [True]
+    assert advice in named.warnings[0]
+    assert measure_motion(drifting, roi="82,50,28,28", still="4,4,40,40", detrend=True, threads=1).warnings == []
 
 
 def test_vectors_turn_with_their_picture():
@@ -300,6 +360,8 @@ def test_another_reference(clip):
         ({"still": "0,0,300,20"}, "outside the picture of 192x128"),
         ({"fps": 0.0}, "fps must be more than 0"),
         ({"mm_per_px": -1.0}, "mm_per_px must be more than 0"),
+        ({"um_per_px": 0.0}, "um_per_px must be more than 0 um a pixel"),
+        ({"mm_per_px": 1.0, "um_per_px": 1.0}, "give one of --mm-per-px and --um-per-px"),
         ({"reference": "previous"}, "use first or frame:N"),
         ({"threads": -1}, "threads must be 0"),
         ({"start": -1.0}, "start must be 0 or more"),
@@ -382,17 +444,48 @@ def test_the_command_writes_tables_and_prints_peaks(clip, tmp_path, capfd):
     assert "already exists; use -y" in capfd.readouterr().err
 
 
-def test_peaks_as_a_table(found, tmp_path):
-    scaled = replace(found, mm_per_px=0.5)
+@pytest.mark.parametrize("unit", ["mm", "um"])
+def test_peaks_as_a_table(found, tmp_path, unit):
+    scaled = replace(found, **{f"{unit}_per_px": 0.5})
     write_peaks(scaled, tmp_path / "peaks.csv")
     (row,) = csv.DictReader(line for line in (tmp_path / "peaks.csv").open() if line[0] != "#")
     (peak,) = found[0].peaks
     assert (row["region"], row["axis"], row["phase_deg"]) == ("r0", "along", "0")
     assert float(row["frequency_hz"]) == pytest.approx(peak.frequency)
     assert float(row["frequency_sigma_hz"]) == pytest.approx(peak.frequency_sigma)
-    assert float(row["amplitude_mm"]) == pytest.approx(0.5 * peak.amplitude)
+    assert float(row[f"amplitude_{unit}"]) == pytest.approx(0.5 * peak.amplitude)
     assert float(row["amplitude_sigma_px"]) == pytest.approx(peak.amplitude_sigma)
     assert float(row["over_noise"]) == pytest.approx(peak.over_noise)
+
+
+def test_micrometres(clip, tmp_path, capfd):
+    """Beside px in tables, and in their place on the terminal."""
+    names = {kind: tmp_path / f"{kind}.csv" for kind in ("motion", "spectrum", "peaks")}
+    tables = ["-o", str(names["motion"]), "--spectrum", str(names["spectrum"]), "--peaks", str(names["peaks"])]
+    assert run(clip, "--roi", ROI, "--um-per-px", "0.108", "--threads", "1", *tables) == 0
+    out = capfd.readouterr().out
+    assert "amplitude um" in out
+    assert "x um" in out
+    assert f"{0.3 * 0.108:.2g}" in out
+    for kind, column in (("motion", "r0_dx_um"), ("spectrum", "r0_along_floor_um"), ("peaks", "amplitude_sigma_um")):
+        lines = names[kind].read_text().splitlines()
+        assert "# scale: 0.108 um a pixel" in lines
+        (first, *_) = csv.DictReader(line for line in lines if line[0] != "#")
+        assert float(first[column]) == pytest.approx(0.108 * float(first[column.replace("_um", "_px")]))
+
+
+def test_tables_say_what_was_chosen(clip, tmp_path):
+    """Once, in every table: what makes the result another one and is not the default."""
+    names = [str(tmp_path / f"{kind}.csv") for kind in ("motion", "spectrum", "peaks")]
+    tables = ["-o", names[0], "--spectrum", names[1], "--peaks", names[2]]
+    chosen = ["--still", "4,4,40,40", "-ss", "0.5", "-t", "0.7", "--proxy", "0.5", "--fps", "1000", "--mm-per-px", "2"]
+    assert run(clip, "--roi", ROI, "--threads", "1", *chosen, *tables) == 0
+    for name in names:
+        head = [line for line in Path(name).read_text().splitlines() if line[0] == "#"]
+        assert "# settings: model=warp-light still=4,4,40,40 fps=1000 duration=0.7 proxy=0.5" in head
+        assert any(line.startswith("# begins 0.5 s into the clip") for line in head)
+        assert "# scale: 2 mm a pixel" in head
+    assert MeasureOptions(threads=2, model="my/own.onnx").settings == "model=own"
 
 
 def test_a_stream_gives_the_same(clip, found, tmp_path):
@@ -454,6 +547,8 @@ def test_help_names_its_options(capfd):
 def test_the_plot_is_a_picture(found, tmp_path):
     pytest.importorskip("matplotlib")
     write_plot(found, tmp_path / "plot.png")
+    write_plot(replace(found, um_per_px=0.1), tmp_path / "plot.svg")
+    assert "displacement, µm" in (tmp_path / "plot.svg").read_text("utf-8")  # a comment beside the outlines
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="already exists"):
         write_plot(found, tmp_path / "plot.png")
@@ -470,3 +565,13 @@ def test_uff_reads_back(found, tmp_path):
     np.testing.assert_allclose(sets[0]["x"], found.times, rtol=1e-5)  # the format has six digits there
     assert (sets[0]["rsp_node"], sets[0]["rsp_dir"], sets[0]["func_type"]) == (1, 1, 1)
     np.testing.assert_allclose(sets[1]["data"], found[0].spectrum.amplitude["x"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("mm", 1e-3), ("um", 1e-6)])
+def test_uff_is_in_metres_where_the_scale_is_known(found, tmp_path, unit, metres):
+    pyuff = pytest.importorskip("pyuff")
+    write_uff(replace(found, **{f"{unit}_per_px": 0.5}), tmp_path / "motion.uff")
+    first, second, *_ = pyuff.UFF(str(tmp_path / "motion.uff")).read_sets()
+    assert first["ordinate_axis_units_lab"].strip() == "m"
+    np.testing.assert_allclose(first["data"], 0.5 * metres * found[0].displacement[:, 0], rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(second["data"], 0.5 * metres * found[0].spectrum.amplitude["x"], rtol=1e-4, atol=1e-12)

@@ -145,6 +145,31 @@ def test_targets_are_normalised_and_named():
     assert MagnifyOptions().targeting == ""
 
 
+def test_whatever_makes_the_output_another_one_is_told_once():
+    """And nothing that is as it would be anyway, nor what leaves the pictures as they are."""
+    assert MagnifyOptions(threads=3, overwrite=True, hwaccel="auto").settings == ""
+    options = MagnifyOptions(
+        start=3661.125,
+        duration=20.0,
+        framerate="24000/1001",
+        progressive=True,
+        proxy=0.5,
+        shot_cuts=False,
+        cross_fade=0,
+        band="2:4",
+        align=False,
+        detrend=True,
+        roi="1,2,3,4",
+        segment="5,6",
+        segment_weights="weights/sam.pth",
+        compare="side",
+    )
+    assert options.settings == (
+        "start=3661.125 duration=20 framerate=24000/1001 progressive proxy=0.5 shot_cuts=no cross_fade=0 "
+        "band=2:4 align=no detrend segment=5,6 segment_weights=sam.pth roi=1,2,3,4 compare=side"
+    )
+
+
 def test_parts_of_the_motion_are_normalised_and_named():
     options = MagnifyOptions(band="2:4", notch=("3:3.5", (8, 9)), fps=240, detrend=True, max_shift=5, smooth=16)
     assert (options.band, options.notch, options.fps) == ((2.0, 4.0), ((3.0, 3.5), (8.0, 9.0)), 240.0)

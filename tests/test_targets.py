@@ -474,7 +474,13 @@ def test_the_file_and_info_say_what_was_magnified(tmp_path):
     source = clip(tmp_path)
     np.save(tmp_path / "cat.npy", square(LEFT))
     options = MagnifyOptions(
-        alpha=20, mask=tmp_path / "cat.npy", mask_grow=8, mask_feather=2.5, roi=["1,2,3,4:5"], encode=FFV1
+        alpha=20,
+        mask=tmp_path / "cat.npy",
+        mask_grow=8,
+        mask_feather=2.5,
+        roi=["1,2,3,4:5"],
+        proxy=0.5,
+        encode=FFV1,
     )
     with Job(source, None, options, dry=True) as job:
         told = describe_job(job)
@@ -486,5 +492,5 @@ def test_the_file_and_info_say_what_was_magnified(tmp_path):
     magnify_video(source, tmp_path / "out.mkv", options)
     with VideoReader(tmp_path / "out.mkv") as reader:
         comment = next(value for key, value in reader.info.metadata.items() if key.lower() == "comment")
-    assert comment.endswith("reference=first mask=cat.npy mask_grow=8 mask_feather=2.5 roi=1,2,3,4:5")
+    assert comment.endswith("reference=first proxy=0.5 mask=cat.npy mask_grow=8 mask_feather=2.5 roi=1,2,3,4:5")
     assert str(tmp_path) not in comment, "where the file lay is nobody's business"

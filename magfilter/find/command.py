@@ -5,22 +5,27 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, proxy_option, stretch_options
+from magfilter.arguments import engine_options, proxy_option, scale_options, stretch_options
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
 from magfilter.measure.output import TABLE, check_suffix, write_table
+from magfilter.measure.scale import PX, Scale, scale_of
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import PATIENCE, Report
 from magfilter.progress import ProgressPrinter
+from magfilter.settings import changed
 from magfilter.stages import patiently
 from magfilter.suggest import SIZE, alpha_for
 
@@ -62,6 +67,7 @@ Examples
     metavar="RATE",
     help="True frames a second, where the input says otherwise (high-speed footage).",
 )
+@scale_options("Scale at what vibrates; amplitudes are in")
 @click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
 @stretch_options("Look at", true_rate=True)
 @engine_options
@@ -89,6 +95,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
             raise OptionError("the table is written to a file; name it with --table found.csv")
         check_suffix(o["table"], "a table, as CSV", *TABLE)
         check_target(o["table"], source, o["overwrite"])
+    scale = scale_of(o["mm_per_px"], o["um_per_px"])
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
     begun = time.perf_counter()
@@ -101,13 +108,13 @@ def command(source: str, target: str | None, **o: Any) -> None:
         printer.clear()
         drawn = found.vibrations or ([found.faint] if found.faint else [])
         if target is not None and drawn:
-            write_png(target, draw_vibrations(found, drawn), source, o["overwrite"])
+            write_png(target, draw_vibrations(found, drawn, scale), source, o["overwrite"])
         if o["table"] is not None:
-            write_found(found, o["table"], source, o["overwrite"])
+            write_found(found, o["table"], source, o["overwrite"], scale, settings(chosen))
         seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
         seen.warnings = found.warnings
         printer.finish(seen)
-        click.echo(described(found, o["fps"]))
+        click.echo(described(found, o["fps"], scale))
         if target is not None and not drawn:
             printer.line(f"{target} was not written: there is nothing to draw")
     if found.interrupted:
@@ -127,8 +134,9 @@ def _some_time_after(stop: threading.Event) -> threading.Event:
     return late
 
 
-def described(found: Found, fps: float | None = None) -> str:
+def described(found: Found, fps: float | None = None, scale: Scale | None = None) -> str:
     """What was found, as a table for people, and the command that magnifies the first of it."""
+    unit, per_px = scale or PX
     lines = [f"{found.frames} frames at {found.rate:.6g} a second, resolution {found.resolution:.3g} Hz"]
     if not found.vibrations:
         if found.faint is None:
@@ -136,27 +144,41 @@ def described(found: Found, fps: float | None = None) -> str:
         faint = found.faint
         lines.append(
             f"nothing stands clear of what moves at other frequencies; what comes nearest is {faint.frequency:.4g} Hz, "
-            f"{faint.amplitude:.2g} px, {faint.over_noise:.1f} times what is around it, at {faint.region}"
+            f"{faint.amplitude * per_px:.2g} {unit}, {faint.over_noise:.1f} times what is around it, at {faint.region}"
         )
         return "\n".join(lines)
-    rows = [("Hz", "amplitude px", "over noise", "x,y,w,h")]
+    rows = [("Hz", f"amplitude {unit}", "over noise", "x,y,w,h")]
     for each in found.vibrations:
-        rows.append((f"{each.frequency:.6g}", f"{each.amplitude:.2g}", f"{each.over_noise:.0f}", str(each.region)))
+        rows.append(
+            (f"{each.frequency:.6g}", f"{each.amplitude * per_px:.2g}", f"{each.over_noise:.0f}", str(each.region))
+        )
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], fps)])
 
 
-def write_found(found: Found, target: str, source: str, overwrite: bool) -> None:
-    """The vibrations as CSV, strongest first: frequency, amplitude, how far it stands above the noise, rectangle."""
+def settings(chosen: Mapping[str, Any]) -> str:
+    """The model, and what else makes the result another one and is not its default, as key=value."""
+    defaults = {name: known.default for name, known in signature(find_vibrations).parameters.items()}
+    names = ("fps", "detrend", "start", "duration", "proxy")
+    return f"model={Path(chosen['model']).stem} {changed({name: chosen[name] for name in names}, defaults)}".rstrip()
+
+
+def write_found(
+    found: Found, target: str, source: str, overwrite: bool, scale: Scale | None = None, settings: str = ""
+) -> None:
+    """The vibrations as CSV, strongest first: frequency, amplitude (in px, and in the scale's unit), how far it stands
+    above the noise, rectangle."""
     each = found.vibrations
     columns: dict[str, list[Any]] = {
         "frequency_hz": [one.frequency for one in each],
-        "amplitude_px": [one.amplitude for one in each],
+        **{f"amplitude_{u}": [one.amplitude * per_px for one in each] for u, per_px in (PX, *filter(None, [scale]))},
         "over_noise": [one.over_noise for one in each],
         **{name: [getattr(one.region, name) for one in each] for name in ("x", "y", "width", "height")},
     }
     head = [f"vibrations found by magfilter {__version__} in {source}", described(found).splitlines()[0]]
+    head += [f"settings: {settings}"] if settings else []
+    head += [f"scale: {scale}"] if scale else []
     write_table(target, source, head, columns, overwrite=overwrite)
 
 

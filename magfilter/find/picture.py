@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.find.vibrations import Found, Vibration
+from magfilter.measure.scale import PX, Scale
 from magfilter.overlay import FAINT
 from magfilter.slices import sheet
 
@@ -29,20 +30,22 @@ def at_its_most(phasors: NDArray[np.complex128]) -> NDArray[np.float32]:
     return out
 
 
-def draw_vibrations(found: Found, vibrations: Sequence[Vibration] = ()) -> Picture:
+def draw_vibrations(found: Found, vibrations: Sequence[Vibration] = (), scale: Scale | None = None) -> Picture:
     """The reference, paler, once for each of the first four vibrations, with an arrow for each of its cells: RGB.
 
     Args:
         vibrations: those to draw; the clear ones by default.
+        scale: of what is told of the arrows; px without one.
     """
     chosen = list(vibrations or found.vibrations)[:PICTURED]
-    return sheet({title(vibration): _panel(found, vibration) for vibration in chosen})
+    return sheet({title(vibration, scale): _panel(found, vibration) for vibration in chosen})
 
 
-def title(vibration: Vibration) -> str:
+def title(vibration: Vibration, scale: Scale | None = None) -> str:
     """2.98 Hz, longest arrow 0.27 px"""
+    unit, per_px = scale or PX
     longest = float(np.hypot(*at_its_most(vibration.phasors)).max())
-    return f"{vibration.frequency:.4g} Hz, longest arrow {longest:.2g} px"
+    return f"{vibration.frequency:.4g} Hz, longest arrow {longest * per_px:.2g} {unit}"
 
 
 def _panel(found: Found, vibration: Vibration) -> Picture:

@@ -10,7 +10,7 @@ from magfilter.masks import Region
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
-from magfilter.measure.survey import Pattern, Survey, still_patches, texture
+from magfilter.measure.survey import LEAST, RESTS, Pattern, Survey, still_patches, texture
 from magfilter.measure.tracks import grown_by, keeps_most
 
 __all__ = ["choose_background", "choose_patches", "place"]
@@ -21,6 +21,8 @@ WHITE, BLACK = 0.985, 0.005  # of 0..1: a sensor clips there
 RIM = 2  # px of a thing along its ground that are left out
 OVERLAP = 0.1  # share of what is said to rest that may lie on what moves
 CLIPPED = 3  # px around clipped pixels that are left out
+# Where the camera shakes or the stage drifts there is nothing to name, so that comes first.
+ALL_MOVES = "where all of the picture moves, --detrend"
 
 
 def choose_patches(
@@ -77,25 +79,46 @@ def choose_background(
             moving[rows, cols] |= pattern.weights > 0.1
     motion = min((p.motion for p in patterns if p.motion), default=0.0)
     within = options.still_region
-    if within is not None and moving[place(within)].mean() > OVERLAP:
-        warnings.append(
-            f"still {within} lies on what is measured, whose own motion is then taken for the camera's or for "
-            "noise; choose a rectangle of background that rests"
-        )
+    if within is not None:
+        warnings += _doubts(survey, within, moving, motion, options.detrend)
     still = still_patches(survey, light, noise, moving, motion, within)
     if within is not None and not still:
         raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
     if not still and options.detrend:
         raise OptionError(
-            "detrend finds no textured background that rests; name some with --still x,y,width,height, "
-            "or leave out --detrend"
+            "detrend finds no textured ground that moves with the camera alone; name some with "
+            "--still x,y,width,height, or leave out --detrend"
         )
     if not still:
         warnings.append(
             "no still background with texture was found; the uncertainty is from the fit alone, and the camera's "
-            "own motion is not in it; name some with --still x,y,width,height"
+            f"own motion is not in it; {ALL_MOVES}; else name what rests with --still x,y,width,height"
         )
     return Background(still, options.detrend)
+
+
+def _doubts(survey: Survey, within: Region, moving: NDArray[np.bool_], motion: float, detrend: bool) -> list[str]:
+    """What is wrong with a rectangle that is said to rest: it is measured itself, or moves as if it were.
+
+    Args:
+        moving: (H, W) where the regions' things are.
+        motion: px, root mean square of the smallest of the regions' motions; 0 if none stands out.
+    """
+    if moving[place(within)].mean() > OVERLAP:
+        return [
+            f"still {within} lies on what is measured, whose own motion is then taken for the camera's or for "
+            "noise; "
+            + ("" if detrend else f"{ALL_MOVES} without --still; else ")
+            + "choose a rectangle of background that rests"
+        ]
+    unrest = survey.unrest(within)
+    # With detrend it may move, as the camera does.
+    if detrend or not motion or unrest <= max(RESTS * motion, LEAST):
+        return []
+    return [
+        f"still {within} moves itself, by {unrest:.2g} px root mean square, which is taken for uncertainty; "
+        f"{ALL_MOVES}; else choose a rectangle of background that rests"
+    ]
 
 
 def place(region: Region) -> tuple[slice, slice]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from magfilter._version import __version__
-from magfilter.arguments import engine_options, proxy_option, stretch_options
+from magfilter.arguments import engine_options, proxy_option, scale_options, stretch_options
 from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.measure.motion import measure_motion
@@ -50,6 +50,7 @@ Exit codes
 Examples
   magfilter-measure beam.mp4 --roi 400,120,80,60 -o motion.csv --plot spectrum.png
   magfilter-measure fork.mp4 --roi 330,80,40,60 --fps 1000 --mm-per-px 0.21 -o motion.csv --spectrum spectrum.csv
+  magfilter-measure cell.avi --roi 120,80,70,70 --fps 25 --um-per-px 0.108 --detrend -o motion.csv
   magfilter-measure bridge.mp4 --roi 40,60,200,120 --roi 400,60,200,120 --detrend -o motion.csv --uff motion.uff
 """
 
@@ -79,12 +80,13 @@ Examples
     metavar="RATE",
     help="True frames a second, where the input says otherwise (high-speed footage).",
 )
-@click.option("--mm-per-px", type=float, metavar="MM", help="Scale at the thing measured; results are in mm as well.")
+@scale_options("Scale at the thing measured; results are in")
 @click.option("--detrend", is_flag=True, help="Take off the camera's motion, which is the still background's.")
 @click.option(
     "--still",
     metavar="X,Y,W,H",
-    help="Background that rests, for the uncertainty and --detrend; found by itself otherwise.",
+    help="Background that rests, for the uncertainty, or that moves as the camera does alone, for --detrend; "
+    "found by itself otherwise.",
 )
 @click.option(
     "--reference",
@@ -105,7 +107,7 @@ Examples
 def command(source: str, **o: Any) -> None:
     """Measure the motion in video IN: displacement over time, its spectrum and peaks, with their uncertainty.
 
-    The peaks are printed; displacement is in px (and mm), x to the right and y down, against the reference
+    The peaks are printed; displacement is in px (and mm or um), x to the right and y down, against the reference
     frame. "-" is stdin.
     """
     options = MeasureOptions(
@@ -114,7 +116,7 @@ def command(source: str, **o: Any) -> None:
         **{
             key: o[key]
             for key in (
-                *("still", "fps", "mm_per_px", "detrend", "reference", "start", "duration"),
+                *("still", "fps", "mm_per_px", "um_per_px", "detrend", "reference", "start", "duration"),
                 *("model", "backend", "device", "proxy", "threads"),
             )
         },

@@ -350,4 +350,6 @@ class _Job:
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
             start=self.options.start or 0.0,
+            um_per_px=self.options.um_per_px,
+            settings=self.options.settings,
         )

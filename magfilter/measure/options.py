@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from magfilter.errors import OptionError
 from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.masks import Region
+from magfilter.measure.scale import scale_of
 from magfilter.models import DEFAULT_MODEL
 from magfilter.reference import ReferencePolicy
+from magfilter.settings import changed
 
 __all__ = ["MeasureOptions"]
 
@@ -26,7 +29,7 @@ class MeasureOptions:
             several; none for the whole picture.
         still: a rectangle of background that rests; None to look for it.
         fps: true frames a second, where the input says otherwise.
-        mm_per_px: millimetres a pixel, for results in mm as well.
+        mm_per_px, um_per_px: millimetres or micrometres a pixel, for results in that as well; one of them.
         detrend: take the motion of the still background, a camera's, off.
         reference: "first" or "frame:N", the frame that motion is measured against.
         start, duration: seconds of the input to work on, in the container's time.
@@ -51,11 +54,12 @@ class MeasureOptions:
     proxy: float = DEFAULT_PROXY
     threads: int = 0
     input_format: str | None = None
+    um_per_px: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, what in (("fps", self.fps, "frames a second"), ("mm_per_px", self.mm_per_px, "mm a pixel")):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} must be more than 0 {what}, got {value:g}")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise OptionError(f"fps must be more than 0 frames a second, got {self.fps:g}")
+        scale_of(self.mm_per_px, self.um_per_px)
         if self.start is not None and not self.start >= 0:
             raise OptionError(f"start must be 0 or more seconds, got {self.start:g}")
         if self.duration is not None and not self.duration > 0:
@@ -69,6 +73,17 @@ class MeasureOptions:
         for region in (*self.regions, *([] if self.still_region is None else [self.still_region])):
             if region.alpha is not None:
                 raise OptionError(f"roi {region} has a factor, and nothing is magnified here; give x,y,width,height")
+
+    @property
+    def settings(self) -> str:
+        """The model, and what else makes the result another one and is not its default, as key=value.
+
+        Regions, reference, scale, start and detrend are not among them: tables tell them in lines of their own.
+        """
+        names = ("still", "fps", "duration", "proxy", "input_format")
+        values = {name: getattr(self, name) for name in names} | {"still": self.still_region}
+        defaults = {item.name: item.default for item in fields(self)}
+        return f"model={Path(self.model).stem} {changed(values, defaults)}".rstrip()
 
     @property
     def policy(self) -> ReferencePolicy:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from magfilter._version import __version__
 from magfilter.errors import MagfilterError, OptionError, OutputError
 from magfilter.measure.result import AXES, Motion
+from magfilter.measure.scale import PX, Scale
 from magfilter.measure.spectrum import CLEAR, LOWEST, Spectrum
 from magfilter.media.source import is_pipe
 from magfilter.media.target import PartFile, write_failed
@@ -53,8 +54,8 @@ def check_extra(module: str, option: str) -> None:
         ) from None
 
 
-def _units(motion: Motion) -> list[tuple[str, float]]:
-    return [("px", 1.0)] + ([("mm", motion.mm_per_px)] if motion.mm_per_px else [])
+def _units(motion: Motion) -> list[Scale]:
+    return [PX, *filter(None, [motion.scale])]
 
 
 def _header(motion: Motion, what: str) -> list[str]:
@@ -63,10 +64,12 @@ def _header(motion: Motion, what: str) -> list[str]:
         f"frames: {motion.frames}, frame rate: {motion.rate:.10g} Hz" + ("" if motion.timing.even else " on average"),
         f"reference: {motion.reference}; x to the right, y down, in the picture as a player shows it",
     ]
+    if motion.settings:
+        lines.append(f"settings: {motion.settings}")
     if motion.start:
         lines.append(f"begins {motion.start:g} s into the clip: frame and time count from there")
-    if motion.mm_per_px:
-        lines.append(f"scale: {motion.mm_per_px:g} mm a pixel")
+    if motion.scale:
+        lines.append(f"scale: {motion.scale}")
     if motion.detrended:
         lines.append("the motion of the still background was taken off")
     lines.append(
@@ -150,7 +153,7 @@ def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: b
     """Displacement over time as CSV: a line a frame; lines that begin with # say what it is.
 
     Columns: frame, time_s, and of region number K rK_dx_px, rK_dy_px, rK_along_px, their standard deviations
-    rK_dx_sigma_px and so on, and the same in mm if the scale is known. Empty is not known.
+    rK_dx_sigma_px and so on, and the same in mm or um if the scale is known. Empty is not known.
 
     Raises:
         OutputError: the file exists or cannot be written.
@@ -166,7 +169,7 @@ def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: b
 
 def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Amplitude spectra as CSV: frequency_hz, and of region number K rK_x_px, rK_y_px, rK_along_px, and the noise
-    floors rK_x_floor_px and so on; in mm too if the scale is known. Of all regions but the first also
+    floors rK_x_floor_px and so on; in mm or um too if the scale is known. Of all regions but the first also
     rK_x_phase_deg and so on, by which the motion is ahead of the first region's. Without a spectrum, the head alone.
 
     Raises:
@@ -189,8 +192,8 @@ def write_spectrum(motion: Motion, target: str | os.PathLike[str], *, overwrite:
 
 def write_peaks(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """The peaks of every region as CSV, a line each: region (r0), axis, frequency and amplitude with their standard
-    deviations, amplitudes along x and y, phase against the first region, amplitude over noise; in mm too if the scale
-    is known. Empty is not known.
+    deviations, amplitudes along x and y, phase against the first region, amplitude over noise; in mm or um too if the
+    scale is known. Empty is not known.
 
     Raises:
         OutputError: the file exists or cannot be written.
@@ -212,7 +215,7 @@ def write_peaks(motion: Motion, target: str | os.PathLike[str], *, overwrite: bo
 
 def peak_table(motion: Motion) -> str:
     """The peaks of every region, for people."""
-    unit, scale = ("mm", motion.mm_per_px) if motion.mm_per_px else ("px", 1.0)
+    unit, scale = motion.scale or PX
     lines = []
     for number, region in enumerate(motion.regions):
         sigma = float(np.sqrt(np.nanmean(region.along_sigma**2))) if np.isfinite(region.along_sigma).any() else np.nan
@@ -265,7 +268,7 @@ def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool
     if motion.frames < 2:
         raise OutputError(f"{os.fspath(target)}: a data set 58 has two frames or more, and {motion.source} gave one")
 
-    unit, scale = ("m", motion.mm_per_px / 1000) if motion.mm_per_px else ("px", 1.0)
+    unit, scale = ("m", motion.scale.metres) if motion.scale else PX
     sets = []
     for number, region in enumerate(motion.regions, 1):
         for axis in (0, 1):
@@ -344,7 +347,8 @@ def write_plot(motion: Motion, target: str | os.PathLike[str], *, overwrite: boo
     check_extra("matplotlib", "--plot")
     from matplotlib.figure import Figure
 
-    unit, scale = ("mm", motion.mm_per_px) if motion.mm_per_px else ("px", 1.0)
+    unit, scale = motion.scale or PX
+    unit = {"um": "µm"}.get(unit, unit)
     figure = Figure(figsize=(12, TALL * len(motion.regions) + 0.3), layout="constrained")
     grid: Any = figure.subplots(len(motion.regions), 2, squeeze=False)
     for number, (region, (left, right)) in enumerate(zip(motion.regions, grid, strict=True)):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
+from magfilter.measure.scale import Scale, scale_of
 from magfilter.measure.spectrum import (
     FEWEST,
     Peak,
@@ -163,7 +164,7 @@ class Motion:
         regions: the motion of each, in the order given.
         timing: when the frames were taken.
         reference: the frame that motion is measured against.
-        mm_per_px: scale, or None.
+        mm_per_px, um_per_px: scale, one of them or neither.
         detrended: whether the motion of the still background was taken off.
         still: patches of still background that the uncertainty is from; 0: it is from the fit alone.
         warnings: lines for the user.
@@ -171,6 +172,7 @@ class Motion:
         lost: frames that the input should have held and did not give.
         seconds: wall time.
         start: s of the input at which the stretch that was measured begins, as it was asked for.
+        settings: the model, and what else was chosen, as key=value.
     """
 
     source: str
@@ -185,6 +187,13 @@ class Motion:
     lost: int = 0
     seconds: float = 0.0
     start: float = 0.0
+    um_per_px: float | None = None
+    settings: str = ""
+
+    @property
+    def scale(self) -> Scale | None:
+        """Millimetres or micrometres a pixel, if they are known."""
+        return scale_of(self.mm_per_px, self.um_per_px)
 
     @property
     def times(self) -> Floats:

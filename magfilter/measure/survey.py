@@ -18,7 +18,7 @@ from magfilter.ground import global_motion
 from magfilter.masks import Region
 from magfilter.measure.register import Patch
 
-__all__ = ["Pattern", "Survey", "still_patches", "turn_field"]
+__all__ = ["LEAST", "RESTS", "Pattern", "Survey", "still_patches", "turn_field"]
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -31,6 +31,9 @@ LEAST = 0.005  # px, root mean square: less is the network's noise
 STEEP = 99  # percentile of the slopes from which a point counts in full
 EDGE = (0.4, 0.6)  # share of the motion from which a point begins to count, and counts in full
 RESTS = 0.2  # share of the motion below which a point may rest
+DIFFERENT = 0.02  # px, root mean square, between two groups of points from which on they move differently,
+GROUPED = 0.85  # if this share of what the points differ by lies between the groups: turning and bending give 0.75
+SMALLER = 0.1  # and the smaller group is this share of the whole: a rim of half-seen motion is less
 TILE = 32  # px, side of the still patches
 TILES = 12
 APART = 8  # px between what moves and what is said to rest
@@ -52,11 +55,14 @@ class Pattern:
         weights: (h, w) float32 0..1 for every pixel of the region: 1 what moves as the strongest, 0 what rests.
         motion: px, root mean square of the strongest motion, as the network sees it; 0 if none stands out.
         against: whether a part as large moves the other way, which is left out.
+        apart: px, root mean square, by which two groups of the points that count move differently over time, such as
+            a thing and the ground around it on a stage that drifts; 0 if they move as one, and with detrend.
     """
 
     weights: Array
     motion: float
     against: bool = False
+    apart: float = 0.0
 
 
 class Survey:
@@ -118,37 +124,19 @@ class Survey:
         Args:
             texture: (H, W) how much slope the picture has; the flow counts where there is some.
         """
-        even = Pattern(np.ones((region.height, region.width), np.float32), 0.0)
         if len(self) < FEWEST:
-            return even
+            return Pattern(np.ones((region.height, region.width), np.float32), 0.0)
         rows = self._points(region.y, region.height, self._flows[0].shape[1])
         cols = self._points(region.x, region.width, self._flows[0].shape[2])
         flows = self.flows[:, :, rows[0] : rows[1], cols[0] : cols[1]]
-        count = len(flows)
         at_y = np.clip(((np.arange(*rows) + 0.5) * self.stride).astype(int), 0, self.size[0] - 1)
         at_x = np.clip(((np.arange(*cols) + 0.5) * self.stride).astype(int), 0, self.size[1] - 1)
         slope = texture[np.ix_(at_y, at_x)].astype(np.float64)
         clear = np.minimum(slope / max(float(np.percentile(slope, STEEP)), 1e-12), 1.0)
-        flat = flows.reshape(count, 2, -1) * np.sqrt(clear.ravel()).astype(np.float32)
-        flat = flat.reshape(count, -1)
-        values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
-        # Motion on a circle has two strong components, so the third says what is noise.
-        if values[-1] < CLEAR * max(values[-3], 0.0):
-            return even
-        time = vectors[:, -1].astype(np.float32)
-        shared = np.tensordot(time, flows, 1).astype(np.float64) / np.sqrt(count)  # (2, h, w) px, root mean square
-        spread = (shared * clear).reshape(2, -1) @ shared.reshape(2, -1).T
-        along = np.linalg.eigh(spread)[1][:, -1]
-        part = np.tensordot(along, shared, 1)
-        ahead, behind = (float((clear * np.maximum(sign * part, 0) ** 2).sum()) for sign in (1, -1))
-        part = part if ahead >= behind else -part
-        forward = clear * np.maximum(part, 0)
-        top = float((forward * np.maximum(part, 0) ** 2).sum() / max((forward * np.maximum(part, 0)).sum(), 1e-20))
-        if top < LEAST:
-            return even
-        weights = np.clip((part / top - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
-        against = min(ahead, behind) > 0.3 * max(ahead, behind)
-        return Pattern(self._enlarge(weights.astype(np.float32), rows[0], cols[0], region), top, against)
+        weights, motion, against = _foremost(flows, clear)
+        # Without the ground's motion, the weights tell things and ground apart.
+        apart = 0.0 if self.detrend else _apart(flows, clear * (weights > 0.5))
+        return Pattern(self._enlarge(weights, rows[0], cols[0], region), motion, against, apart)
 
     def _points(self, begin: int, length: int, count: int) -> tuple[int, int]:
         low = min(int(begin / self.stride), count - 1)
@@ -173,6 +161,84 @@ class Survey:
         part = np.stack([flow[:, rows[0] : rows[1], cols[0] : cols[1]] for flow in self._flows])
         mean = part.astype(np.float32).mean((2, 3))
         return float(np.sqrt(((mean - mean.mean(0)) ** 2).sum(1).mean()))
+
+
+def _strongest(flows: Array, clear: Floats) -> tuple[Floats, float]:
+    """The motion that points share the most: how far each of them goes, (h, w) px root mean square, with sign.
+
+    Args:
+        flows: (n, 2, h, w) px, each point's mean taken off.
+        clear: (h, w) 0..1, how much a point counts.
+
+    Returns:
+        That, and how many times stronger the motion is than noise.
+    """
+    count = len(flows)
+    flat = flows.reshape(count, 2, -1) * np.sqrt(clear.ravel()).astype(np.float32)
+    flat = flat.reshape(count, -1)
+    values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
+    time = vectors[:, -1].astype(np.float32)
+    shared = np.tensordot(time, flows, 1).astype(np.float64) / np.sqrt(count)  # (2, h, w)
+    spread = (shared * clear).reshape(2, -1) @ shared.reshape(2, -1).T
+    along = np.linalg.eigh(spread)[1][:, -1]
+    # Motion on a circle has two strong components, so the third says what is noise.
+    return np.asarray(np.tensordot(along, shared, 1)), float(values[-1] / max(values[-3], 1e-20))
+
+
+def _foremost(flows: Array, clear: Floats) -> tuple[Array, float, bool]:
+    """`Pattern`'s weights, on the flow's points, its motion and whether parts move against each other.
+
+    Arguments as `_strongest`'s.
+    """
+    even = np.ones(clear.shape, np.float32), 0.0, False
+    part, stands_out = _strongest(flows, clear)
+    if stands_out < CLEAR:
+        return even
+    ahead, behind = (float((clear * np.maximum(sign * part, 0) ** 2).sum()) for sign in (1, -1))
+    part = part if ahead >= behind else -part
+    forward = clear * np.maximum(part, 0)
+    top = float((forward * np.maximum(part, 0) ** 2).sum() / max((forward * np.maximum(part, 0)).sum(), 1e-20))
+    if top < LEAST:
+        return even
+    weights = np.clip((part / top - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
+    return weights.astype(np.float32), top, min(ahead, behind) > 0.3 * max(ahead, behind)
+
+
+def _apart(flows: Array, clear: Floats) -> float:
+    """`Pattern.apart`; arguments as `_strongest`'s.
+
+    What a point does more or less of than the others, as along a beam that bends, is no other motion: of every point
+    the motion that all have in common is taken off, as much as it has of it.
+    """
+    common = (flows * clear).sum((2, 3)) / max(float(clear.sum()), 1e-20)
+    alike = np.tensordot(common, flows, 2) / max(float((common**2).sum()), 1e-20)
+    rest = (flows - common[:, :, None, None] * alike).astype(np.float32)
+    part, stands_out = _strongest(rest, clear)
+    if stands_out < CLEAR:
+        return 0.0
+    gap, explained, smaller = _two_groups(part[clear > 0], clear[clear > 0])
+    return gap if gap > DIFFERENT and explained > GROUPED and smaller > SMALLER else 0.0
+
+
+def _two_groups(values: Floats, counts: Floats) -> tuple[float, float, float]:
+    """Values (n,), each counted `counts` (n,) times, divided where the variance between both groups is largest (Otsu).
+
+    Returns:
+        How far the groups' means lie apart, the share of the variance that is between them, the smaller one's share.
+    """
+    order = np.argsort(values)
+    values, counts = values[order] - np.average(values, weights=counts), counts[order] / counts.sum()
+    below, sums = np.cumsum(counts)[:-1], np.cumsum(counts * values)[:-1]
+    size = np.maximum(below * (1 - below), 1e-12)
+    if not len(size):
+        return 0.0, 0.0, 0.0
+    at = int(np.argmax(sums**2 / size))
+    variance = max(float((counts * values**2).sum()), 1e-20)
+    return (
+        float(-sums[at] / size[at]),
+        float(sums[at] ** 2 / size[at]) / variance,
+        float(min(below[at], 1 - below[at])),
+    )
 
 
 def still_patches(

@@ -74,6 +74,12 @@ def notes_on(patch: Patch, pattern: Pattern, lost: int, total: int, frozen: floa
         notes.append("shows only edges of one direction; motion along them cannot be told and is left empty (NaN)")
     if pattern.against:
         notes.append("has parts that move against each other; only those that move together the most are measured")
+    if pattern.apart:
+        notes.append(
+            f"holds things that move differently, by {pattern.apart:.2g} px root mean square, and what is measured is "
+            "neither's motion: draw it tighter around one of them, or, where the ground moves with the camera, "
+            "measure with --detrend"
+        )
     if lost:
         notes.append(f"was not found again in {lost} of {total} frames, which are left empty (NaN)")
     return [*notes, *frozen_notes(frozen)]
