@@ -30,6 +30,7 @@ def main(source: str, target: str, report: Path, numpy: bool, **given: Any) -> N
     """Magnify SOURCE into TARGET."""
     one_thread_each()  # before NumPy is imported
     from magfilter import compiled
+    from magfilter.command import compile_ahead
     from magfilter.memory import keep_freed_memory
     from magfilter.options import MagnifyOptions
     from magfilter.pipeline import magnify_video
@@ -37,6 +38,7 @@ def main(source: str, target: str, report: Path, numpy: bool, **given: Any) -> N
     keep_freed_memory()
     options = MagnifyOptions(**{name: value for name, value in given.items() if value is not None}, overwrite=True)
     with compiled.left_out() if numpy else nullcontext():
+        compile_ahead(lambda text: None)
         done = magnify_video(source, target, options)
     report.write_text(json.dumps({"frames": done.frames, "seconds": done.seconds, "stages": done.stages}))
 

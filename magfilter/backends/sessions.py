@@ -124,9 +124,9 @@ def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bo
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads would take the cores that decoder and encoder need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Otherwise each run that goes on at once lays out one block for all its tensors: 60 MB more, and no faster.
-    options.enable_mem_pattern = False
     wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    # On a CPU each run that goes on at once otherwise lays out one block for all its tensors: more, and no faster.
+    options.enable_mem_pattern = wanted != "CPUExecutionProvider"
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own unrelated classes
