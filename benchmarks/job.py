@@ -38,7 +38,8 @@ def main(source: str, target: str, report: Path, numpy: bool, **given: Any) -> N
     keep_freed_memory()
     options = MagnifyOptions(**{name: value for name, value in given.items() if value is not None}, overwrite=True)
     with compiled.left_out() if numpy else nullcontext():
-        compile_ahead(lambda text: None)
+        if options.alpha != 1:  # as the command does: nothing is moved then
+            compile_ahead(lambda text: None)
         done = magnify_video(source, target, options)
     report.write_text(json.dumps({"frames": done.frames, "seconds": done.seconds, "stages": done.stages}))
 
