@@ -129,7 +129,7 @@ def test_without_cuda_the_commands_that_bring_it_are_named(monkeypatch):
         return "1"
 
     monkeypatch.setattr(metadata, "version", version)
-    with pytest.raises(BackendError, match=r"has no CUDA; pip .*pip install 'onnxruntime-gpu\[cuda,cudnn\]'"):
+    with pytest.raises(BackendError, match=r'has no CUDA; pip .*pip install "onnxruntime-gpu\[cuda,cudnn\]"'):
         open_engine("warp", "onnxruntime-cuda")
 
 
