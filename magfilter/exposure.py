@@ -2,8 +2,9 @@
 
 A network that compares two pictures finds no motion that explains why one of them is darker, and the darker it is
 the less it believes in any: dye that bleaches, a lamp that flickers and a camera that opens its iris let what moves
-come to rest. So the gain and the offset that most of the picture follows are taken out first. And a camera of 16
-bits that uses a hundredth of its range gives pictures that are black, unless they are stretched.
+come to rest. So the gain and the offset that most of the picture follows are taken out first, and what the light
+does here and not there after that. And a camera of 16 bits that uses a hundredth of its range gives pictures that
+are black, unless they are stretched.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CLOSE = 0.5  # nor is it where half of the blocks are farther off than this shar
 FLAT = 2 / 255  # standard deviation of blocks below which they tell no gain from an offset
 NARROW = 0.1  # share of the range; a picture that uses less of it is stretched
 WIDE, LOW = 0.5, 0.25  # the share that it then uses, as far as its own steps stay finer than those of 8 bits; from here
+MOST = 20.0  # times as bright or as dark; beyond, there is nothing left to see in one of the two
 DARK = 1e-3  # mean brightness below which there is no telling by how much it has changed
 TURNS = 4
 SIGHT, UNEVEN = 4, 0.05  # parts a side whose light is compared; by more than so much it is not the same everywhere
@@ -96,12 +98,12 @@ def relit(reference: Array, image: Array) -> Array:
     """
     one, two = _blocks(reference), _blocks(image)
     gain, offset = _alike(one.ravel(), two.ravel())
-    if abs(gain - 1) > LEAST:
+    if abs(gain - 1) > LEAST and 1 / MOST < gain < MOST:
         image, two = (image - np.float32(offset)) / np.float32(gain), (two - offset) / gain
     ratio = np.where(one > DARK, two / np.maximum(one, DARK), 1)
     if not _uneven(ratio):
         return image
-    local = _smoothed(ratio)
+    local = np.clip(_smoothed(ratio), 1 / MOST, MOST)
     touched = np.abs(local - 1) > UNEVEN
     if not touched.any() or _likeness(one, two / local, touched) < SAME:
         return image

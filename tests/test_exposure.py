@@ -119,6 +119,20 @@ def test_any_size_will_do(size, uneven):
     assert np.isfinite(out).all()
 
 
+@pytest.mark.parametrize("left", [0.0, 0.001, -0.06])
+@pytest.mark.parametrize("columns", [40, 96, SIZE[1]])
+def test_a_picture_that_goes_black_comes_to_no_harm(left, columns):
+    """As a whole or in part; limited range knows what is blacker than black."""
+    reference, picture = texture(), texture(0, 0.3)
+    picture[:, :columns] = left
+    for one, two in ((reference, picture), (picture, reference)):
+        out = relit(image(one), image(two))
+        assert np.isfinite(out).all()
+        assert np.abs(out).max() < 25
+    noisy = left + np.random.default_rng(3).normal(0, 0.002, SIZE)
+    assert np.abs(relit(image(reference), image(noisy))).max() < 1
+
+
 def test_a_picture_of_eight_bits_is_not_stretched():
     assert Stretch.of(image(0.01 * texture()), 8) == Stretch()
 
