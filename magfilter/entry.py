@@ -43,7 +43,7 @@ def slice_() -> NoReturn:
 def one_thread_each() -> None:
     """Let OpenBLAS, which NumPy comes with, multiply in the thread that asks, unless it was told otherwise.
 
-    Our threads share the cores already. Its own would wait for each other in loops that take the cores from those
-    that work: a fifth to a third of all computing where frames are reduced before motion is measured.
+    Our threads share the cores already. Its own, where frames are reduced before motion is measured, would wait for
+    each other in loops that take the cores from those that work.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

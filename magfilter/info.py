@@ -71,7 +71,7 @@ def describe_job(job: Job) -> str:
 
 def _mover() -> str:
     numba = version()
-    return f"numba {numba}" if numba else "NumPy (pip install numba makes that several times as fast)"
+    return f"numba {numba}" if numba else "NumPy (with numba it is faster: pip install numba)"
 
 
 def _alpha(job: Job) -> str:

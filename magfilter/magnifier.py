@@ -165,6 +165,7 @@ class Magnifier:
         self._renderer: Renderer = PlaneRenderer(self.engine)
         run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
         self.levelled = Levelled(lambda one, two: run(one, two, factor))
+        """Takes changing light out of what is measured."""
         self._motion: Callable[[Array, Array], Array] = self.levelled
         if (detrend if align is None else align) and self.engine.model.descriptor.output == "flow":
             self._motion = Aligned(self._motion, self.engine.resample)

@@ -15,7 +15,7 @@ import numpy as np
 
 from magfilter._version import __version__
 from magfilter.arguments import CHOOSING, Chosen, choosing_options, factor, line, scale, stretch_options
-from magfilter.command import run_command, told_in_a_line
+from magfilter.command import compile_ahead, run_command, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media import Frame, VideoReader
@@ -114,6 +114,8 @@ def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter, stop
         printer.line(str(suggested))
         o = {**o, "alpha": suggested.alpha}
     magnifier = _magnifier(o, chosen)
+    if magnifier is not None and magnifier.moves_here:
+        compile_ahead(printer.line)
     found: dict[str, Picture] = {}
     with ExitStack() as opened:  # all of them, before time is spent on the first
         cuts = [opened.enter_context(Cut(source, o)) for source in clips]

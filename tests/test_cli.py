@@ -709,7 +709,7 @@ def test_ctrl_c_while_a_pipe_keeps_us_waiting(tmp_path, number):
 
 
 def test_ctrl_c_is_heard_however_long_its_handler_takes(tmp_path):
-    """A queue whose time-out had run out meanwhile waited for ever: on a busy machine one Ctrl-C in twenty hung."""
+    """A queue whose time-out had run out meanwhile waited for ever: on a busy machine a Ctrl-C hung now and then."""
     slow = "import os, time\nwrite = os.write\nos.write = lambda *given: (time.sleep(0.4), write(*given))[1]"
     process = start("-", tmp_path / "out.mp4", *PLAYABLE[0][1], stdin=subprocess.PIPE, code=slow)
     feeder = Feeder(process.stdin)

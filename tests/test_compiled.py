@@ -17,7 +17,7 @@ from magfilter.compiled import kernels
 from magfilter.displace import _reflect
 from magfilter.splat import Points, square
 
-needs_numba = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
+needs_numba = pytest.mark.skipif(compiled.version() is None, reason="numba is not installed")
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, int, int], deviation: float) -> np.ndarray:
