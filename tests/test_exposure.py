@@ -95,7 +95,7 @@ def test_light_that_changes_from_place_to_place_comes_back():
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_another_picture_is_not_the_same_in_another_light(seed):
     given = image(0.5 * texture(seed))
-    assert relit(image(texture(0)), given) is given or np.ptp(relit(image(texture(0)), given) / given) < 0.1
+    assert relit(image(texture(0)), given) is given
     one, two = (np.random.default_rng(seed + k).random((1, 64, 128), np.float32) for k in (0, 10))
     assert relit(one, two) is two
 
