@@ -1,10 +1,10 @@
-"""Ratios of CPU time: one export of `warp` against another, NumPy against ONNX Runtime, and NumPy against numba.
+"""Ratios of CPU time: one export of `warp` against another, NumPy against ONNX Runtime, and both against numba.
 
     python -m benchmarks.steps MODEL_A MODEL_B
 
 One thread, one process, both sides in turn, CPU time of the process: what else runs on the machine disturbs both
 alike. Only the first ratio needs models; the second, of looking up pixels, needs the package onnx (the graph is one
-GridSample node), the third, of moving a whole picture, numba.
+GridSample node), the third, of moving a whole picture, numba, and the fourth, of measuring its motion, both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ import onnxruntime as ort
 from benchmarks.markdown import table
 from benchmarks.table import parse_size
 from magfilter import compiled
+from magfilter.backends import open_engine
 from magfilter.backends.resample import Resampler
+from magfilter.blocks import reduced
 from magfilter.displace import magnified_displacement
 from magfilter.interpolate import Curved
+from magfilter.models import shipped_models
 
 MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -106,6 +109,20 @@ def pictures(size: tuple[int, int], alpha: float = 10.0) -> Callable[[], Any]:
     return lambda: resample(plane, magnified_displacement(flow, alpha, 2), (1.0, 1.0), 255)
 
 
+def measuring(model: str, size: tuple[int, int]) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """A model's flow between images of (height, width), by numba and ONNX Runtime, and by ONNX Runtime alone."""
+    engine = open_engine(model, "onnxruntime-cpu", threads=1)
+    rng = np.random.default_rng(0)
+    reference = reduced(rng.random((1, 2 * size[0], 2 * size[1]), np.float32), 2)
+    frame = np.roll(reference, 1, 2)
+
+    def alone() -> None:
+        with compiled.left_out():
+            engine.run(reference, frame, 1.0)
+
+    return lambda: engine.run(reference, frame, 1.0), alone
+
+
 def compare_models(one: Path, other: Path, size: tuple[int, int], runs: int) -> list[float]:
     """Median CPU seconds of two models of flow on images of (height, width)."""
     rng = np.random.default_rng(0)
@@ -115,6 +132,10 @@ def compare_models(one: Path, other: Path, size: tuple[int, int], runs: int) -> 
     return in_turn([lambda s=s: s.run(None, feeds) for s in sessions], runs)
 
 
+def _row(a: str, b: str, seconds_a: float, seconds_b: float) -> dict[str, Any]:
+    return {"A": a, "B": b, "A, ms": 1000 * seconds_a, "B, ms": 1000 * seconds_b, "B / A": seconds_b / seconds_a}
+
+
 @click.command()
 @click.argument("model_a", type=MODEL, required=False)
 @click.argument("model_b", type=MODEL, required=False)
@@ -122,19 +143,17 @@ def compare_models(one: Path, other: Path, size: tuple[int, int], runs: int) -> 
 @click.option("--runs", default=15, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here too.")
 def main(model_a: Path | None, model_b: Path | None, size: str, runs: int, json_path: Path | None) -> None:
-    """Print the ratios: MODEL_B over MODEL_A, NumPy over ONNX Runtime, and NumPy over numba."""
+    """Print the ratios: MODEL_B over MODEL_A, NumPy over ONNX Runtime, and without numba over with it."""
     at = parse_size(size)
     rows = []
     if model_a and model_b:
         a, b = compare_models(model_a, model_b, at, runs)
-        rows.append({"A": str(model_a), "B": str(model_b), "A, ms": 1000 * a, "B, ms": 1000 * b, "B / A": b / a})
+        rows.append(_row(str(model_a), str(model_b), a, b))
     elif model_a:
         raise click.UsageError("Give two models, or none.")
     numpy, onnxruntime = look_ups(at)
     b, a = in_turn([numpy, onnxruntime], runs)
-    rows.append(
-        {"A": "GridSample, ONNX Runtime", "B": "Curved, NumPy", "A, ms": 1000 * a, "B, ms": 1000 * b, "B / A": b / a}
-    )
+    rows.append(_row("GridSample, ONNX Runtime", "Curved, NumPy", a, b))
     if compiled.kernels():
         move = pictures(at)
 
@@ -143,15 +162,10 @@ def main(model_a: Path | None, model_b: Path | None, size: str, runs: int, json_
                 move()
 
         a, b = in_turn([move, with_numpy], runs)
-        rows.append(
-            {
-                "A": "picture moved, numba",
-                "B": "picture moved, NumPy",
-                "A, ms": 1000 * a,
-                "B, ms": 1000 * b,
-                "B / A": b / a,
-            }
-        )
+        rows.append(_row("picture moved, numba", "picture moved, NumPy", a, b))
+        for model in shipped_models():
+            a, b = in_turn(measuring(model, at), runs)
+            rows.append(_row(f"{model}, numba and ONNX Runtime", f"{model}, ONNX Runtime", a, b))
     click.echo(f"CPU time at {size}, one thread, medians of {runs} in turn:\n\n{table(rows)}")
     if json_path:
         json_path.write_text(json.dumps(rows, indent=1) + "\n")

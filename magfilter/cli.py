@@ -31,6 +31,7 @@ from magfilter.arguments import (
 from magfilter.command import (
     EXIT_INTERRUPTED,
     compile_ahead,
+    compile_for,
     pipe_closed,
     run_command,
     stopping_signals,
@@ -264,6 +265,7 @@ def _work(
 ) -> Report:
     """Open the job, and describe or run it."""
     if isinstance(o["alpha"], Chosen):
+        compile_for(options.backend, printer.line)
         found = suggest_alpha(source, options, size=o["alpha"].size, progress=printer.update, stop=stop)
         printer.line(str(found))
         options = replace(options, alpha=found.alpha)

@@ -29,6 +29,7 @@ from magfilter.stages import THREAD_PREFIX, start_stage
 __all__ = [
     "EXIT_INTERRUPTED",
     "compile_ahead",
+    "compile_for",
     "pipe_closed",
     "run_command",
     "stopped_early",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 EXIT_INTERRUPTED = 130
-COMPILING = "compiling what moves pictures, once on this machine"
+COMPILING = "compiling what measures and moves pictures, once on this machine"
 PATIENCE = 3.0  # seconds; loading what was compiled before takes less
 
 
@@ -70,7 +71,7 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
 
 
 def compile_ahead(say: Callable[[str], None]) -> None:
-    """Begin to load what is compiled to move pictures, in a thread; if that takes long, as it does once, say so."""
+    """Begin to load what is compiled, in a thread; if that takes long, as it does once, say so."""
 
     def work() -> None:
         told = threading.Timer(PATIENCE, say, [COMPILING])
@@ -80,6 +81,12 @@ def compile_ahead(say: Callable[[str], None]) -> None:
         told.cancel()
 
     start_stage("compile", work, lambda: None, [], threading.Event())
+
+
+def compile_for(backend: str, say: Callable[[str], None]) -> None:
+    """The same for what measures motion, if that may run on the CPU."""
+    if backend in ("auto", "onnxruntime", "onnxruntime-cpu"):
+        compile_ahead(say)
 
 
 @contextmanager

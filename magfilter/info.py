@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 
 from magfilter._version import __version__
+from magfilter.backends import Engine
 from magfilter.compiled import version
 from magfilter.errors import OutputError
 from magfilter.media.target import check_target
@@ -40,7 +42,8 @@ def describe_job(job: Job) -> str:
     lines += [
         f"model    {model.path.stem} ({model.path}), exported by magfilter {model.version}, alpha {low:g} to {high:g}",
         f"engine   {engine.name} on {engine.device}, {model.precision}"
-        + (f" (auto: {engine.why})" if engine.why else ""),
+        + (f" (auto: {engine.why})" if engine.why else "")
+        + _helped(engine),
         *([f"picture  moved by {_mover()}"] if magnifier.moves_here else []),
         f"motion   alpha {_alpha(job)}, reference {magnifier.policy}"
         + (", new at shot cuts" if options.shot_cuts and magnifier.policy.kind != "frame" else "")
@@ -67,6 +70,15 @@ def describe_job(job: Job) -> str:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]
     return "\n".join(lines)
+
+
+def _helped(engine: Engine) -> str:
+    """What makes the engine faster, or would; nothing of one on a device."""
+    if getattr(engine, "compiled", False):
+        return f", helped by numba {version()}"
+    if engine.name != "onnxruntime-cpu" or version() is None or find_spec("onnx") is not None:
+        return ""
+    return ", without the package onnx (with it it is faster: pip install onnx)"
 
 
 def _mover() -> str:

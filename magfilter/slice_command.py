@@ -107,6 +107,7 @@ def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter, stop
     """The slice, or a sheet of them."""
     chosen = {name: o[name] for name in CHOOSING if o[name] is not None and o[name] is not False and o[name] != ()}
     if isinstance(o["alpha"], Chosen):
+        compile_ahead(printer.line)
         wanted = MagnifyOptions(
             model=o["model"], start=o["start"], duration=o["duration"], threads=o["threads"], **chosen
         )

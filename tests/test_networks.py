@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from magfilter.networks import DESCRIPTORS, Descriptor  # noqa: E402
 from magfilter.networks.build import build_network  # noqa: E402
+from magfilter.networks.constants import FEATURES  # noqa: E402
 from magfilter.networks.sampling import backward_warp, doubled, halved  # noqa: E402
 from magfilter.networks.unet import UNet, encode_alpha  # noqa: E402
 from magfilter.networks.warp import WarpNet, _box  # noqa: E402
@@ -167,7 +168,7 @@ def test_weights_tell_the_shape_of_the_network_they_are_of(light):
 def test_the_light_warp_is_less_than_half_the_work():
     def multiplications(net: torch.nn.Module) -> int:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net.cell.judge(torch.zeros(1, net.cell.FEATURES, 16, 16))
+            net.cell.judge(torch.zeros(1, FEATURES, 16, 16))
         return counter.get_total_flops()
 
     assert multiplications(build_network("warp", light=True)) < 0.4 * multiplications(build_network("warp"))

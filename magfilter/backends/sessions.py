@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from magfilter.errors import BackendError, ModelError
 from magfilter.models import ModelInfo, parse_metadata
 
-__all__ = ["Signature", "describe", "open_session", "require_cuda", "signature"]
+__all__ = ["CPU", "Signature", "describe", "open_graph", "open_session", "require_cuda", "signature"]
 
 Array = NDArray[np.float32]
 
+CPU = "CPUExecutionProvider"
 CPU_BUILD = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime"
 CUDA_BUILD = 'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "onnxruntime-gpu[cuda,cudnn]"'
 RUNTIME = "Microsoft Visual C++ Redistributable"  # neither in the wheel nor in every Windows
@@ -91,7 +92,7 @@ def describe(path: Path) -> tuple[ModelInfo, Signature]:
     Raises:
         ModelError: if it is no model of magfilter.
     """
-    session = open_session(path, ["CPUExecutionProvider"], 1, optimise=False)
+    session = open_session(path, [CPU], 1, optimise=False)
     return signature(path, session)
 
 
@@ -116,22 +117,12 @@ def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bo
         ModelError: if the file is no ONNX model; BackendError: if the provider did not start, for which ONNX
             Runtime would take the CPU without a word.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Spinning threads would take the cores that decoder and encoder need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
-    # On a CPU each run that goes on at once otherwise lays out one block for all its tensors: more, and no faster.
-    options.enable_mem_pattern = wanted != "CPUExecutionProvider"
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        session = _session(str(path), providers, threads, optimise)
     except Exception as error:  # ONNX Runtime raises its own unrelated classes
         line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        if wanted != "CPUExecutionProvider":
+        if wanted != CPU:
             raise BackendError(f"onnxruntime could not start {wanted} ({line}); choose --device cpu") from None
         raise ModelError(f"{path}: cannot be loaded as an ONNX model ({line}); download or export it again") from None
     if wanted not in session.get_providers():
@@ -140,6 +131,30 @@ def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bo
             "check the CUDA and cuDNN libraries, or choose --device cpu"
         )
     return session
+
+
+def open_graph(model: bytes, threads: int) -> ort.InferenceSession:
+    """A session on the CPU of a graph that was made here.
+
+    Args:
+        model: an ONNX model, serialised.
+        threads: of one run.
+    """
+    return _session(model, [CPU], threads, True)
+
+
+def _session(model: str | bytes, providers: list[Any], threads: int, optimise: bool) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Spinning threads would take the cores that decoder and encoder need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # On a CPU each run that goes on at once otherwise lays out one block for all its tensors: more, and no faster.
+    options.enable_mem_pattern = providers[0] != CPU
+    return ort.InferenceSession(model, options, providers=providers)
 
 
 def require_cuda() -> None:

@@ -19,12 +19,26 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Kernels", "kernels", "left_out", "version"]
+__all__ = ["Kernels", "Learned", "kernels", "left_out", "version"]
 
 logger = logging.getLogger(__name__)
 
 _lock = threading.RLock()
 _found: list[Kernels | None] = []
+
+
+class Learned(NamedTuple):
+    """What `warp` has learned, but for its judge's weights.
+
+    Attributes:
+        damping, trust: (3,), of the solves in the three windows; no logarithms.
+        prior: (CHOICES,), of the candidates; near: (36,), of the neighbours that a finer point is made of.
+    """
+
+    damping: NDArray[np.float32]
+    trust: NDArray[np.float32]
+    prior: NDArray[np.float32]
+    near: NDArray[np.float32]
 
 
 class Kernels(NamedTuple):
@@ -34,11 +48,14 @@ class Kernels(NamedTuple):
         move: `magfilter.compiled.pixels.move`.
         splat: as `magfilter.splat.splat`.
         reflect: `magfilter.compiled.fill.reflect`.
+        scales, measure: of `magfilter.compiled.motion`.
     """
 
     move: Callable[..., None]
     splat: Callable[..., tuple[NDArray[np.float32], NDArray[np.float64]]]
     reflect: Callable[..., tuple[NDArray[np.float32], NDArray[np.bool_]]]
+    scales: Callable[..., list[NDArray[np.float32]]]
+    measure: Callable[..., NDArray[np.float32]]
 
 
 def kernels() -> Kernels | None:
@@ -79,11 +96,11 @@ def _load() -> Kernels | None:
     if version() is None:
         return None
     try:
-        from magfilter.compiled import fill, pixels, splat
+        from magfilter.compiled import fill, motion, pixels, splat
     except Exception as error:  # of another release than its NumPy, say; all it would do can be done without it
         logger.warning("numba does not work here, which makes magfilter slower: %s", error)
         return None
-    return Kernels(pixels.move, splat.splat, fill.reflect)
+    return Kernels(pixels.move, splat.splat, fill.reflect, motion.scales, motion.measure)
 
 
 if hasattr(os, "register_at_fork"):  # in a child nobody would ever finish what another thread was compiling

@@ -14,7 +14,14 @@ import click
 
 from magfilter._version import __version__
 from magfilter.arguments import engine_options, proxy_option, scale_options, stretch_options
-from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
+from magfilter.command import (
+    EXIT_INTERRUPTED,
+    compile_for,
+    run_command,
+    stopped_early,
+    stopping_signals,
+    told_in_a_line,
+)
 from magfilter.errors import OptionError
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
@@ -102,6 +109,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
     names = ("fps", "detrend", "start", "duration", "model", "backend", "device", "proxy", "threads")
     chosen = {name: o[name] for name in names}
     with stopped_early(printer), stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
+        compile_for(o["backend"], printer.line)
         found = patiently(
             lambda: find_vibrations(source, progress=printer.update, stop=stop, **chosen), _some_time_after(stop)
         )

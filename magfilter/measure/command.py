@@ -11,7 +11,14 @@ import click
 
 from magfilter._version import __version__
 from magfilter.arguments import engine_options, proxy_option, scale_options, stretch_options
-from magfilter.command import EXIT_INTERRUPTED, run_command, stopped_early, stopping_signals, told_in_a_line
+from magfilter.command import (
+    EXIT_INTERRUPTED,
+    compile_for,
+    run_command,
+    stopped_early,
+    stopping_signals,
+    told_in_a_line,
+)
 from magfilter.errors import CorruptInput, OptionError
 from magfilter.measure.motion import measure_motion
 from magfilter.measure.options import MeasureOptions
@@ -125,6 +132,7 @@ def command(source: str, **o: Any) -> None:
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
     with stopped_early(printer), stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
+        compile_for(options.backend, printer.line)
         motion = measure_motion(source, options, progress=printer.update, stop=stop)
         printer.clear()
         _write(motion, o)

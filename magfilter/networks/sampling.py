@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from magfilter.networks.constants import HALFWAY, SOFT
+
 __all__ = ["BETWEEN", "COARSER", "backward_warp", "base_grid", "doubled", "halved"]
 
 TILE = 4  # samples along a side that one application of a tiled filter gives
-# The value halfway between two pixels, from the six nearest (Lanczos, three lobes).
-HALFWAY = (0.024456, -0.135870, 0.611414, 0.611414, -0.135870, 0.024456)
-# To half the resolution. The mean of two pixels lets through what the coarser grid then shows as another texture.
-SOFT = (0.125, 0.375, 0.375, 0.125)
 
 
 def base_grid(height: int, width: int, like: Tensor) -> Tensor:

@@ -32,19 +32,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from magfilter.networks.constants import (
+    CELL,
+    CHOICES,
+    DERIVE,
+    FEATURES,
+    QUANTUM,
+    REACH,
+    SMOOTH,
+    SOLVES,
+    VERDICTS,
+)
 from magfilter.networks.judge import Judge
 from magfilter.networks.sampling import BETWEEN, COARSER, backward_warp, doubled, halved
 
 __all__ = ["WarpNet"]
-
-CELL = 4  # pixels of the current scale per grid point, in each direction
-# Matched 5-tap smoothing and derivative filters: their ratio stays close to that of an
-# ideal derivative over more of the spectrum than central differences (Farid & Simoncelli 2004).
-SMOOTH = (0.037659, 0.249153, 0.426375, 0.249153, 0.037659)
-DERIVE = (-0.109604, -0.276691, 0.0, 0.276691, 0.109604)
-REACH = 3.0  # px; one solve is not trusted beyond this, coarser scales are for that
-SOLVES = 3  # the first with all the damping, the others with what the one before them calls for
-QUANTUM = (1.0 / 255.0) ** 2  # one 8-bit code value, squared: the floor of any difference energy
 
 
 def _neighbours(field: Tensor, dilation: int = 1) -> Tensor:
@@ -93,11 +95,6 @@ def _softmax(votes: Tensor, dim: int) -> Tensor:
 class MotionCell(nn.Module):
     """One scale of the estimate: images (B, 1, H, W), flow (B, 2, H/4, W/4) → (B, 2, H/2, W/2)."""
 
-    FEATURES = 16 + 16 + 6 + 4 + 4 + 9 + 1  # a multiple of 8, which CPUs like
-    # candidates: solution A of the 3×3 neighbourhood, solution B of a dilated one, C, coarser flow, none
-    CHOICES = 9 + 9 + 1 + 1 + 1
-    VERDICTS = CHOICES + 36 + 2  # and what upsamples, and what is added
-
     slopes: Tensor
     passed: Tensor
     place: Tensor
@@ -110,7 +107,7 @@ class MotionCell(nn.Module):
         # Damping of the three solves, about what 2/255 of sensor noise leaves in a gradient.
         self.damping = nn.Parameter(torch.tensor([5e-5, 1e-5, 3e-4]).log())
         self.trust = nn.Parameter(torch.tensor([16.0, 16.0, 16.0]).log())
-        prior = torch.full((self.CHOICES,), -3.0)
+        prior = torch.full((CHOICES,), -3.0)
         prior[4] = 1.0  # A at the point itself
         prior[9 + 4] = 0.0  # B at the point itself
         prior[-2] = 0.0  # the coarser flow
@@ -233,10 +230,9 @@ class MotionCell(nn.Module):
     def shares(self, verdict: Tensor) -> tuple[Tensor, Tensor]:
         """A verdict as shares of the candidates (B, CHOICES, h, w), and of neighbours (B, 4, 9, h, w)."""
         batch, _, h, w = verdict.shape
-        choices = self.CHOICES
         # bounded, so that no choice is ever ruled out for good
-        votes = 5 * torch.tanh(verdict[:, :choices] * 0.2) + self.prior.view(1, -1, 1, 1)
-        near = (verdict[:, choices : choices + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
+        votes = 5 * torch.tanh(verdict[:, :CHOICES] * 0.2) + self.prior.view(1, -1, 1, 1)
+        near = (verdict[:, CHOICES : CHOICES + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
         return _softmax(votes, 1), _softmax(near, 2)
 
     def choose(self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor) -> Tensor:
@@ -253,7 +249,7 @@ class MotionCell(nn.Module):
             1,
         )  # (B, CHOICES - 1, 2, h, w); the last choice is no motion, which adds nothing
         chosen = (pool * weights[:, :-1].unsqueeze(2)).sum(1)
-        chosen = chosen + verdict[:, self.CHOICES + 36 :] * speed * 0.1
+        chosen = chosen + verdict[:, CHOICES + 36 :] * speed * 0.1
         around = _neighbours(chosen)  # (B, 9, 2, h, w)
         fine = (around.unsqueeze(1) * near.unsqueeze(3)).sum(2)  # (B, 4, 2, h, w)
         return F.pixel_shuffle(fine.transpose(1, 2).reshape(batch, 8, h, w), 2)  # (B, 2, 2h, 2w)
@@ -278,14 +274,14 @@ class WarpNet(nn.Module):
         super().__init__()
         self.levels = levels
         # Without the last feature, which the weights of this shape were trained before.
-        self.cell = MotionCell(judge or Judge(MotionCell.FEATURES - 1, MotionCell.VERDICTS, widths))
+        self.cell = MotionCell(judge or Judge(FEATURES - 1, VERDICTS, widths))
         self.paces = {"cell.damping": 30.0, "cell.trust": 30.0}  # for the trainer: logarithms, see `trainer.loop`
 
     @classmethod
     def light(cls, width: int = 32) -> WarpNet:
         """One whose judge takes a third of the multiplications."""
         widths = (width, width * 3 // 2, 2 * width)
-        return cls(judge=Judge(MotionCell.FEATURES, MotionCell.VERDICTS, widths, enter=(1,), deep=2, head=1))
+        return cls(judge=Judge(FEATURES, VERDICTS, widths, enter=(1,), deep=2, head=1))
 
     @classmethod
     def like(cls, weights: Mapping[str, Tensor]) -> WarpNet:
