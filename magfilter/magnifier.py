@@ -387,7 +387,7 @@ class Magnifier:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
         foreseen = self._ahead.take(frame) if self._ahead else None
         light = foreseen.light if foreseen else luma(frame)
-        cut = self._cuts(light) if self._cuts else False
+        cut = self._cuts(light, frame.layout.depth) if self._cuts else False
         seen = foreseen.image if foreseen else self._see(frame, light)
         number, self._count = self._count, self._count + 1
         time = self._time(frame, number)
@@ -417,7 +417,7 @@ class Magnifier:
         rows, cols = math.ceil(frame.height / stride), math.ceil(frame.width / stride)
         flow = np.ascontiguousarray(whole[:, :rows, :cols]) * np.float32(k)
         if self._smoother:
-            flow = self._smoother(flow, reference, stride // k, stride)
+            flow = self._smoother(flow, reference, stride // k, stride, frame.layout.depth)
         self.flow = flow
         # Here rather than in `render`, since filters need every frame, in order.
         part = None if self.part.whole else self.part(flow)

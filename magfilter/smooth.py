@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.blocks import reduced
+from magfilter.exposure import Stretch
 
 __all__ = ["Smoother", "smooth_flow"]
 
@@ -36,16 +37,18 @@ class Smoother:
         self._reference: Array | None = None
         self._guide: Array = np.empty((0, 0), np.float32)
 
-    def __call__(self, flow: Array, reference: Array, side: int, stride: float) -> Array:
+    def __call__(self, flow: Array, reference: Array, side: int, stride: float, depth: int = 8) -> Array:
         """The flow, averaged.
 
         Args:
             flow: (2, h, w) px of the picture.
             reference: the network's image (1, H, W), 0..1; the same array is taken to hold what it held.
             side: its px per point of the flow; stride: the picture's.
+            depth: bits a sample of the picture. One of many that uses few of them is stretched: its outlines would
+                be too faint to end anything.
         """
         if reference is not self._reference:
-            self._reference, self._guide = reference, reduced(reference, side)[0]
+            self._reference, self._guide = reference, reduced(Stretch.of(reference, depth)(reference), side)[0]
         return smooth_flow(flow, self._guide[: flow.shape[1], : flow.shape[2]], self.reach, stride)
 
 

@@ -117,10 +117,10 @@ def suggest_alpha(
         started = time.perf_counter()
         if size is None:
             size = SIZE * min(job.reader.info.width, job.reader.info.height)
-        for frame, found in _measured(job):
+        for frame, found, cut in _measured(job):
             if stop.is_set():
                 raise Stopped
-            cells.add(frame, found)
+            cells.add(frame, found, cut)
             if progress:
                 progress(Progress(cells.frames, _due(job), time.perf_counter() - started, frame.time))
     motion = cells.largest()
@@ -133,26 +133,43 @@ def alpha_for(motion: float, size: float) -> float:
 
 
 class _Cells:
-    """What moved in the cells of a picture, frame after frame."""
+    """What moved in the cells of a picture, frame after frame, shot by shot: each has a first frame of its own."""
 
     def __init__(self) -> None:
         self.frames = 0
-        self._light: Array | None = None  # of the first
-        self._noise = math.inf
         self._stretch: Stretch | None = None
+        self._shots: list[_Shot] = []
+
+    def add(self, frame: Frame, found: Measured, cut: bool) -> None:
+        """One more frame; of what moves in it, only what is magnified counts. `cut`: with it a shot begins."""
+        self.frames += 1
+        light = luma(frame)
+        if cut or self._stretch is None:
+            self._stretch = Stretch.of(light, frame.layout.depth)
+        light = self._stretch(light)
+        if cut or not self._shots:
+            self._shots.append(_Shot(light))
+        self._shots[-1].add(frame, light, found)
+
+    def largest(self) -> float:
+        """How far what moves most has moved, px; 0 if no motion shows above the noise."""
+        ways = np.concatenate([shot.ways() for shot in self._shots])
+        return float(np.percentile(ways, FASTEST)) if ways.size else 0.0
+
+
+class _Shot:
+    """The same, of what is measured against one picture, whose luma this is."""
+
+    def __init__(self, light: Array) -> None:
+        self._light = light
+        self._frames = 0
+        self._noise = math.inf
         self._grid: ArrowGrid | None = None
         self._moved: list[Array] = []
 
-    def add(self, frame: Frame, found: Measured) -> None:
-        """One more frame; of what moves in it, only what is magnified counts."""
-        self.frames += 1
-        light = luma(frame)
-        if self._stretch is None:
-            self._stretch = Stretch.of(light, frame.layout.depth)
-        light = self._stretch(light)
-        if self._light is None:
-            self._light = light
-        else:
+    def add(self, frame: Frame, light: Array, found: Measured) -> None:
+        self._frames += 1
+        if self._frames > 1:
             self._noise = min(self._noise, most_noise(light, self._light))
         flow = found.flow if found.part is None else found.part
         if flow is None:  # it is the reference, or nothing is magnified
@@ -163,18 +180,18 @@ class _Cells:
         self._grid = ArrowGrid((rows, columns), -(-frame.width // columns), frame.height, frame.width)
         self._moved.append(self._grid.motion(flow))
 
-    def largest(self) -> float:
-        """How far what moves most has moved, px; 0 if no motion shows above the noise."""
-        if self._grid is None or self._light is None:
-            return 0.0
-        still = [np.zeros_like(self._moved[0])] * (self.frames - len(self._moved))
+    def ways(self) -> Array:
+        """How far each cell (n,) in which motion shows above the noise has moved, px."""
+        if self._grid is None:
+            return np.empty(0, np.float32)
+        still = [np.zeros_like(self._moved[0])] * (self._frames - len(self._moved))
         moved = np.stack([*still, *self._moved])  # (n, 2, rows, columns)
         # About its mean: the reference's own noise moves every frame alike.
         swing = moved - moved.mean(0)
         change = [np.square(self._grid.evidence(each, self._light, self._noise)) for each in swing]
         shows = np.sqrt(np.mean(change, 0)) > SHOWS
-        way = np.percentile(np.hypot(moved[:, 0], moved[:, 1]), MOST, 0)[shows & beside(shows)]
-        return float(np.percentile(way, FASTEST)) if way.size else 0.0
+        ways: Array = np.percentile(np.hypot(moved[:, 0], moved[:, 1]), MOST, 0)[shows & beside(shows)]
+        return ways
 
 
 def _in_order(job: Job) -> bool:
@@ -196,8 +213,8 @@ def _every(job: Job) -> int:
     return 1 if _in_order(job) else -(-(job.reader.expected_frames or UNKNOWN * SAMPLES) // SAMPLES)
 
 
-def _measured(job: Job) -> Iterator[tuple[Frame, Measured]]:
-    """The frames that are looked at, and what moves in them."""
+def _measured(job: Job) -> Iterator[tuple[Frame, Measured, bool]]:
+    """The frames that are looked at, what moves in them, and whether a shot begins."""
     magnifier, targets, number = job.magnifier, job.targets, count()
     every = _every(job)
 
@@ -208,4 +225,6 @@ def _measured(job: Job) -> Iterator[tuple[Frame, Measured]]:
     for frame in looking_ahead(chosen(), magnifier.foresee, max(1, magnifier.engine.at_once)):
         if targets:
             targets.follow(next(number) * every)
-        yield frame, magnifier.measure(frame)
+        before = magnifier.references
+        found = magnifier.measure(frame)
+        yield frame, found, found.flow is None and magnifier.references > before

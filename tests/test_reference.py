@@ -162,6 +162,61 @@ def test_two_cuts_in_a_row_are_both_found():
     assert cuts([a, a, b, a, a]) == [2, 3]
 
 
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_shot_begins_after_pictures_with_nothing_in_them(level, count):
+    """A leader of black, or a title's ground: what follows has nothing to do with it."""
+    blank = np.full((180, 320), level, np.float32)
+    for seed in range(6):
+        assert cuts([blank] * count + [scene(seed)[:, :320]] * 4) == [count]
+
+
+def test_a_shutter_that_blinks_is_no_cut():
+    """Neither black frames within a shot nor what comes after them; unless that is another shot."""
+    one, two = scene(1)[:, :320], 1 - scene(1)[:, :320]
+    blank = np.zeros_like(one)
+    assert cuts([one, one, blank, one, one, blank, blank, one]) == []
+    assert cuts([one, one, blank, blank, two, two]) == [4]
+
+
+@pytest.mark.parametrize("light", [0.2, 0.05])
+def test_cuts_between_dark_shots_are_found(light):
+    """In steps of 8 bits, of which these use a fifth and a twentieth."""
+    for seed in range(8):
+        one, two = (np.rint(scene(s)[:, :320] * light * 255) / 255 for s in (seed, seed + 100))
+        bright = cuts([scene(seed)[:, :320]] * 3 + [scene(seed + 100)[:, :320]] * 3)
+        assert cuts([one] * 3 + [two] * 3) == bright == [3]
+
+
+@pytest.mark.parametrize("white", [65535, 5000, 600])
+def test_cuts_are_found_in_16_bits_of_which_few_are_used(white):
+    one, two = (np.rint(scene(s)[:, :320] * white).astype(np.float32) / 65535 for s in (3, 103))
+    detector = CutDetector()
+    assert [detector(x, 16) for x in [one] * 3 + [two] * 3] == [False] * 3 + [True] + [False] * 2
+    still = CutDetector()
+    grain = np.random.default_rng(0).normal(0, 0.02 * white / 65535, (8, 180, 320)).astype(np.float32)
+    assert not any(still(one + more, 16) for more in grain)
+
+
+@pytest.mark.parametrize("noise", [0.5, 4.0])
+def test_the_dark_itself_is_no_cut(noise):
+    """Black and grey of 8 bits with grain: there is nothing in them that could change."""
+    rng = np.random.default_rng(0)
+    for level in (0, 100):
+        still = np.clip(np.rint(rng.normal(level, noise, (10, 180, 320))), 0, 255) / 255
+        assert cuts(still) == []
+
+
+def test_a_shot_that_comes_up_out_of_the_dark_begins_where_there_is_something_to_see():
+    picture = scene(4)[:, :320]
+    frames = [np.rint(picture * min(k / 25, 1) * 255) / 255 for k in range(40)]
+    found = cuts(frames)
+    assert found[0] == 1
+    assert float(frames[found[-1]].std()) > 0.03
+    assert found[-1] < 10, "and not later"
+    assert cuts(frames[::-1]) == []  # it may go down as it likes
+
+
 def test_the_first_frame_and_a_change_of_size_are_no_cuts():
     assert cuts([scene(1)]) == []
     assert cuts([scene(1)[:, :320], scene(3)[:100, :200]]) == []

@@ -91,3 +91,17 @@ def test_a_compressed_rod_is_straighter_and_swings_as_far(tmp_path):
     # x264 does not write the same file twice: of those that it wrote, 0.77 to 0.87 and 0.91.
     assert smoothed[1] < 0.95 * plain[1]
     assert smoothed[0] == pytest.approx(plain[0], rel=0.15)
+
+
+def test_a_picture_of_16_bits_guides_however_few_it_uses():
+    """Of a bar before the ground, the outline ends the averaging in either."""
+    rng = np.random.default_rng(0)
+    ground, bar = rng.random((1, 120, 160), np.float32) * 0.3, 0.7 + rng.random((1, 20, 160), np.float32) * 0.3
+    ground[:, 50:70] = bar
+    flow = np.zeros((2, 60, 80), np.float32)
+    flow[0, 25:35] = 1.0
+    want = Smoother(16)(flow, ground, 2, 2.0, 16)
+    for counts in (5000, 300):
+        dark = np.rint(ground * counts).astype(np.float32) / 65535
+        np.testing.assert_allclose(Smoother(16)(flow, dark, 2, 2.0, 16), want, atol=0.02)
+    assert np.abs(want[0, 5:20]).max() < 0.05

@@ -112,3 +112,15 @@ def test_what_no_one_factor_fits(two, changes, text):
 def test_a_pipe_cannot_be_read_twice():
     with pytest.raises(OptionError, match="a pipe cannot give; give a number"):
         suggest_alpha("-")
+
+
+def test_every_shot_is_judged_by_its_own_picture(tmp_path):
+    """A black leader and a plain title have no texture by which what moves after them would show."""
+    disc = Disc((48, 64), lambda t: (SWING * math.sin(2 * math.pi * HERTZ * t), 0.0))
+    moving = [render([disc], n / RATE) for n in range(48)]
+    plain = suggest_alpha(write(tmp_path / "plain.mkv", moving), size=10)
+    assert plain.motion == pytest.approx(SWING, rel=0.15)
+    for level in (0, 120):
+        leader = [np.full_like(moving[0], level)] * 6
+        found = suggest_alpha(write(tmp_path / f"{level}.mkv", leader + moving), size=10)
+        assert found.motion == pytest.approx(plain.motion, rel=0.1), level

@@ -36,12 +36,13 @@ class JudgedWarp:
     Args:
         weights: the file's, by name.
         info: what the file says of itself.
+        levels: scales of its pyramid.
         threads: of one run.
     """
 
-    def __init__(self, weights: Mapping[str, Array], info: ModelInfo, threads: int) -> None:
+    def __init__(self, weights: Mapping[str, Array], info: ModelInfo, levels: int, threads: int) -> None:
         self.model = info
-        self._levels = (info.descriptor.pad_multiple // CELL).bit_length()
+        self._levels = levels
         self._learned = Learned(
             np.exp(weights["cell.damping"]), np.exp(weights["cell.trust"]), weights["cell.prior"], weights["cell.near"]
         )
@@ -100,7 +101,17 @@ def read_judged(path: Path, threads: int) -> JudgedWarp | None:
         for item in file.graph.initializer
         if item.name.startswith(CELL_NAME)
     }
-    return JudgedWarp(weights, info, threads) if _ours(weights) else None
+    levels = _levels(file.graph)
+    if not levels or info.descriptor.pad_multiple % (CELL << (levels - 1)) or not _ours(weights):
+        return None
+    return JudgedWarp(weights, info, levels, threads)
+
+
+def _levels(graph: Any) -> int:
+    """How often a graph judges: once a scale."""
+    bias = {f"{JUDGE}head.bias", f"{JUDGE}head.bias.half"}
+    bias |= {name for node in graph.node if node.op_type == "Cast" and node.input[0] in bias for name in node.output}
+    return sum(node.op_type == "Conv" and len(node.input) == 3 and node.input[2] in bias for node in graph.node)
 
 
 def _ours(weights: Mapping[str, Array]) -> bool:
