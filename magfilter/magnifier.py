@@ -17,6 +17,7 @@ from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
 from magfilter.checks import check_factor, check_number, check_threads
+from magfilter.cuts import CutDetector
 from magfilter.errors import OptionError
 from magfilter.exposure import Levelled
 from magfilter.gains import AlphaMap, Gains
@@ -25,7 +26,7 @@ from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
 from magfilter.proxy import network_image
 from magfilter.ramp import Ramp
-from magfilter.reference import CutDetector, ReferencePolicy, parse_reach
+from magfilter.reference import ReferencePolicy, parse_reach
 from magfilter.render import PlaneRenderer
 from magfilter.smooth import Smoother
 from magfilter.stages import LARGE
@@ -431,6 +432,8 @@ class Magnifier:
                 self._mean.start(seen, time)
         elif self._mean:
             self._reference = self._mean.follow(seen, whole, time)
+            if self._cuts:
+                self._cuts.anchor()
         if gain is not None and self.ramp:
             gain = self.ramp.scaled(gain, self.alpha, alpha)
         return Measured(frame, flow, gain, part, alpha)
@@ -476,6 +479,8 @@ class Magnifier:
         self.part.restart(at_rest=True)
         self._reference, self._since = seen, self._time(frame, number)
         self.references += 1
+        if self._cuts:
+            self._cuts.anchor()
 
     def _side(self, frame: Frame) -> int:
         """Side of the blocks of pixels that are one pixel of the proxy."""

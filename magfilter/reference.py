@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from magfilter.checks import check_number
 from magfilter.errors import OptionError
 
-__all__ = ["CutDetector", "ReferencePolicy", "parse_reach"]
+__all__ = ["ReferencePolicy", "parse_reach"]
 
 Array = NDArray[np.float32]
 
@@ -110,85 +110,3 @@ def parse_reach(value: float | str | None, policy: ReferencePolicy) -> float | N
     if policy.kind in ("previous", "frame"):
         raise OptionError(f"reanchor replaces the reference, and {policy} says which it is; use --reference first")
     return reach
-
-
-class CutDetector:
-    """Tells a shot cut from motion, on thumbnails of the luma.
-
-    A cut changes where things are and how light is distributed, all at once, and by a multiple of
-    what this shot's neighbouring frames differ by anyway. Fast motion changes the first only, a
-    flash the second. Between shots of like light the first must then be twice as large, or the two frames
-    have nothing to do with each other: neighbours within a shot hardly ever correlate by less than 0.7.
-
-    All of that is in proportion to what contrast there is: dark shots, fog and 16 bits of which few are used are
-    compared as if they had the usual one. A picture with nothing in it is like none, if a shot begins with it, and
-    is passed over within one. A shot that comes up out of the dark begins anew until there is enough to be seen.
-    """
-
-    SIDE = 32  # thumbnails are about 32 × 32: finer detail is motion's business
-    DIFFERENCE = 0.08  # mean |difference|, full scale 1
-    HISTOGRAM = 0.25  # half the L1 distance of 16-bin histograms, 0..1
-    UNLIKE = 0.3  # correlation about the means below which two frames show different things
-    ALIKE = 0.9  # correlation from which they show the same
-    UNLIKE_DIFFERENCE = 0.03  # then this much difference will do: dark shots have little of it
-    RATIO = 3.0  # times the running difference of the shot
-    CONTRAST = 0.15  # standard deviation that thumbnails usually have at least
-    RAISED = 10.0  # times that little contrast is raised at most, of 8 bits; more is their steps, and noise
-    NOTHING = 3e-4  # standard deviation below which there is nothing in a picture
-    FAINT = 0.03  # contrast, of 8 bits, at which a shot has not come up yet,
-    COMES_UP = 2.0  # until it has grown by so many times
-
-    def __init__(self) -> None:
-        self._last: Array | None = None
-        self._usual = 0.0
-        self._begun = math.inf  # contrast that the shot began with
-
-    def thumbnail(self, luma: Array) -> Array:
-        """Block means, about SIDE × SIDE."""
-        height, width = luma.shape
-        by, bx = max(1, height // self.SIDE), max(1, width // self.SIDE)
-        cut = luma[: height // by * by, : width // bx * bx]
-        small: Array = cut.reshape(height // by, by, width // bx, bx).mean((1, 3), dtype=np.float32)
-        return small
-
-    def __call__(self, luma: Array, depth: int = 8) -> bool:
-        """Whether a new shot begins with this frame. Frames must come in order.
-
-        Args:
-            luma: (height, width) in 0..1; depth: its bits a sample.
-        """
-        small, finer = self.thumbnail(luma), 2.0 ** max(depth - 8, 0)
-        contrast, nothing = float(small.std()), self.NOTHING / finer
-        last = self._last
-        same_size = last is not None and last.shape == small.shape
-        if contrast >= nothing or not same_size:  # a shutter that blinks is waited for: what was before it counts
-            self._last = small
-        if last is None or not same_size:
-            self._begun = contrast
-            return False
-        if contrast < nothing:
-            return False
-        raised = min(max(self.CONTRAST / max(contrast, float(last.std())), 1.0), self.RAISED * finer)
-        # Brightness alone (a flash, a lamp switched on) is no cut: compare about the means.
-        one, two = small - small.mean(), last - last.mean()
-        difference = raised * float(np.abs(one - two).mean())
-        common, most = float((one * two).mean()), float(one.std() * two.std())
-        unlike = common < self.UNLIKE * most + nothing**2
-        shown = (small, last)
-        if raised > 1:
-            middle = (small.mean() + last.mean()) / 2
-            shown = (0.5 + raised * (small - middle), 0.5 + raised * (last - middle))
-        bins = [np.histogram(np.clip(x, 0, 1), 16, (0, 1))[0] / x.size for x in shown]
-        histogram = float(np.abs(bins[0] - bins[1]).sum()) / 2
-        usual = self._usual
-        otherwise = histogram > self.HISTOGRAM or difference > 2 * self.DIFFERENCE
-        otherwise = otherwise and common < self.ALIKE * most  # else it is the same in another light
-        enough = self.UNLIKE_DIFFERENCE if unlike else self.DIFFERENCE
-        cut = difference > max(enough, self.RATIO * usual) and (unlike or otherwise)
-        come_up = contrast > self.COMES_UP * self._begun + nothing
-        cut = cut or (come_up and self._begun < self.FAINT / finer)
-        # A pan too fast to be told from cuts passes untouched, which is as well: nothing there can be magnified.
-        self._usual = 0.0 if cut else 0.8 * usual + 0.2 * difference
-        if cut:
-            self._begun = contrast
-        return cut

@@ -29,9 +29,9 @@ import torch.nn.functional as F
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
+from magfilter.cuts import CutDetector
 from magfilter.errors import InputError
 from magfilter.media.source import reason
-from magfilter.reference import CutDetector
 from trainer.data.clips import READ_ERRORS, ClipStream, count_frames, find_clips, to_rgb
 from trainer.data.index import IndexWriter
 from trainer.data.summary import REFUSALS, Summary, summarise
@@ -164,7 +164,7 @@ class _Walk:
             InputError, FFmpegError, OSError: if not even two frames can be had.
         """
         ring: deque[_Held] = deque(maxlen=max(self.settings.strides) + 1)
-        cut, shot, count, timed = CutDetector(), 0, 0, True
+        cut, shot, count, timed = CutDetector(sudden=True), 0, 0, True
         last: int | None = None
         interlaced, damage = False, ""
         with ClipStream(self.path) as stream:
