@@ -227,11 +227,14 @@ _TARGETING_OPTIONS = (
         "--segment",
         multiple=True,
         metavar="X,Y",
-        help="Magnify what lies at this pixel of the reference; Segment Anything, if installed, makes the mask. "
-        "Repeat to name more points of the same thing.",
+        help="Magnify what lies at this pixel of the reference; Segment Anything makes the mask "
+        '(pip install ".[segment]"). Repeat to name more points of the same thing.',
     ),
     click.option(
-        "--segment-weights", metavar="FILE", help="Weights of Segment Anything, such as sam_vit_b_01ec64.pth."
+        "--segment-weights",
+        metavar="FILE",
+        help="Weights of Segment Anything, such as sam_vit_b_01ec64.pth, from "
+        "https://github.com/facebookresearch/segment-anything (Model Checkpoints).",
     ),
 )
 
@@ -310,13 +313,14 @@ _SHOWING_OPTIONS = (
         "--compare",
         type=click.Choice(COMPARISONS),
         help="Write the input too, labelled: beside the output, above it, or the left half of the one and the right "
-        "half of the other.",
+        "half of the other, with a line between them.",
     ),
     click.option(
         "--flow",
         "show_flow",
         is_flag=True,
-        help="Draw the measured motion over the output, as arrows; of --band, --notch and --detrend what they leave.",
+        help="Draw the measured motion over the output, as arrows; with --band, --notch or --detrend the part "
+        "of it that is magnified.",
     ),
 )
 

@@ -10,8 +10,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import NoReturn
 
 import click
@@ -40,6 +41,20 @@ __all__ = [
 EXIT_INTERRUPTED = 130
 COMPILING = "compiling what measures and moves pictures, once on this machine"
 PATIENCE = 3.0  # seconds; loading what was compiled before takes less
+# How what ffmpeg's users type is said here, where the name is not the same with two dashes.
+FFMPEG = {
+    **dict.fromkeys(("c", "codec", "codec:v", "vcodec"), "is -c:v here"),
+    **{
+        name: f"is -x {name.removesuffix(':v')}=VALUE here"
+        for name in ("b:v", "bf", "g", "level", "profile", "profile:v", "qp", "tune", "x264-params", "x265-params")
+    },
+    "i": "is left out here: the input stands alone, and the output after it",
+    "loglevel": "is -q or -v here",
+    "r": "is --framerate here, for image sequences; a video keeps its own rate",
+    "to": "is -t here, which counts from the start",
+    "vf": "is not there: filter with ffmpeg, and pipe what comes out",
+    "vn": "would leave nothing to magnify; write -v -n for these two",
+}
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> NoReturn:
@@ -155,9 +170,11 @@ def pipe_closed() -> int:
 
 
 def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        _check_dashes(command, words)
         # Else click expands names on Windows, and clip[1].mp4 becomes clip1.mp4 where that is there.
-        command.main(arguments, prog_name=name, standalone_mode=False, windows_expand_args=False)
+        command.main(words, prog_name=name, standalone_mode=False, windows_expand_args=False)
         sys.stdout.flush()
     except SystemExit as exit_:
         return int(exit_.code or 0)
@@ -165,6 +182,10 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         return exit_.exit_code
     except click.ClickException as error:
         text = " ".join(error.format_message().split()).removesuffix(".")
+        if isinstance(error, click.NoSuchOption):  # of a word with one dash click names the first letter alone
+            letter = error.option_name
+            whole = next((word for word in words if word[:2] == letter), letter)
+            text = text.replace(repr(letter), repr(whole))
         click.echo(f"{name}: {text}; see {name} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted):
@@ -180,6 +201,26 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
         click.echo(f"{name}: out of memory; try --proxy 0.5, or fewer --threads", err=True)
         return 1
     return 0
+
+
+def _check_dashes(command: click.Command, words: Sequence[str]) -> None:
+    """Name the option that is meant where somebody writes it as ffmpeg does, with one dash.
+
+    click would take -crf for three options of a letter each, and -vf for -v and -f.
+
+    Raises:
+        click.UsageError: there is such a word.
+    """
+    own = {"-h", "--help"}.union(*((*each.opts, *each.secondary_opts) for each in command.params))
+    for word in takewhile(lambda word: word != "--", words):
+        name = word.partition("=")[0]
+        if name[:1] != "-" or name[1:2] in ("", "-") or name in own:
+            continue
+        twice = f"-{name.replace('_', '-')}"
+        if twice in own:
+            raise click.UsageError(f"{name} takes two dashes here: {twice}")
+        if "-c:v" in own and name[1:] in FFMPEG:
+            raise click.UsageError(f"{name} {FFMPEG[name[1:]]}")
 
 
 def _reader_gone(error: BaseException) -> bool:

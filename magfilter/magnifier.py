@@ -84,7 +84,8 @@ class Magnifier:
         reanchor: px; once more than a hundredth of the picture has moved farther, the frame becomes the
             reference of those that follow. "auto": as far as the network can follow. None: never.
         cross_fade: seconds over which the displacement shown so far fades when the reference is replaced by
-            the clock or by `reanchor` (at most half of every:SECONDS); 0 jumps. Never across shot cuts.
+            the clock or by `reanchor` (at most half of every:SECONDS); 0 jumps. Never across shot cuts. With
+            `reanchor`, arrays are taken for 25 a second unless fps says otherwise.
         proxy: motion is measured on a copy of at most this many megapixels, at a half, a third, … of the
             resolution; the picture itself is moved at full size. 0 measures at full size.
         threads: of the network on a CPU; 0 for all cores.
@@ -94,7 +95,7 @@ class Magnifier:
             it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
         notch: one such band, or several, whose motion is not magnified.
         fps: frames a second, for band and notch; may also be given to `part.tune` before the first frame. For
-            every:SECONDS and alpha_keys too, where the frames have no time.
+            every:SECONDS, mean:SECONDS and alpha_keys too, where the frames have no time, as arrays have none.
         detrend: the camera's motion is not magnified: the affine motion that most of the picture's rim follows.
         max_shift: px by which magnification shows a thing away from where it is in the frame, at most. Up to
             half of it nothing changes; beyond, the shift bends towards it.
@@ -190,7 +191,8 @@ class Magnifier:
         self._shape: tuple[int, int] | None = None
         self._count = 0  # frames pushed since the beginning or `reset`
         self.flow: Array | None = None
-        """Flow of the last pushed frame, (2, h, w) in px of the full picture, or None where there is none."""
+        """Flow of the last pushed frame, (2, h, w) in px of the full picture; None where there is none, as after the
+        first frame, which is the reference."""
         self.references = 0
         """References taken so far."""
         self._watched = False
@@ -257,8 +259,8 @@ class Magnifier:
 
         Raises:
             ValueError: if the array's shape or dtype, or the size within a stream, does not fit.
-            OptionError: if the alpha map is of another size, or the one a function returned is none; or
-                there is a band and no fps; or every:SECONDS or alpha_keys, no fps and a frame without a time.
+            OptionError: if the alpha map is of another size, or the one a function returned is none; or there is
+                a band and no fps; or every:SECONDS, mean:SECONDS or alpha_keys, no fps and a frame without a time.
         """
         if not isinstance(frame, Frame):
             return self.render(self.measure(Frame.from_rgb(frame))).to_rgb()
@@ -395,7 +397,7 @@ class Magnifier:
         alpha = self._alpha(frame, time)
         reference, gain, idle = self._reference, self._gains.now, self._gains.idle
         paints = self.engine.model.descriptor.output == "frame"
-        if self.policy.kind == "every":
+        if self.policy.seconds:
             self._require_time(frame, f"reference {self.policy} needs")
         due = self.policy.due(time, self._since)
         if reference is None or cut or (due and (paints or not self._carry.seconds)):

@@ -35,6 +35,13 @@ __all__ = ["main"]
 
 EPILOG = """
 \b
+Exit codes
+  0    done
+  1    failed: unreadable input, unwritable picture, model not there
+  2    wrong usage
+  130  stopped by Ctrl-C; nothing is written
+
+\b
 Examples
   magfilter-slice in.mp4 --line 320,40,320,200 -o slice.png
   magfilter-slice in.mp4 --line 320,40,320,200 --alpha 10 --scale 2 -o slice.png
@@ -58,7 +65,7 @@ Examples
     "--alpha",
     type=factor,
     metavar="ALPHA",
-    help="Also CLIP with its motion magnified so often, against the first frame; auto or a size such as 12px "
+    help="Also CLIP with its motion magnified by this factor, against the first frame; auto or a size such as 12px "
     "looks through the clip and chooses, as magfilter does.",
 )
 @choosing_options
@@ -68,7 +75,11 @@ Examples
 @stretch_options("Show")
 @click.option("--frames", type=click.IntRange(1), help="Show this many frames; all by default.")
 @click.option(
-    "--scale", default="1", callback=scale, metavar="T[,L]", help="Show a pixel so often in time, along the line."
+    "--scale",
+    default="1",
+    callback=scale,
+    metavar="T[,L]",
+    help="Enlarge the slice: make a frame T px wide, and a pixel of the line L px high (as T if left out).",
 )
 @click.option("--threads", type=int, default=0, help="Cores to use; 0 is all.")
 @click.option("-y", "overwrite", is_flag=True, help="Replace the picture if it exists.")

@@ -18,12 +18,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import click
 import numpy as np
 import pytest
 from clips import Clips, cut, picture
 
 from magfilter import Frame, VideoReader, __version__
-from magfilter.cli import main
+from magfilter.cli import command, main
 from magfilter.models import find_model
 
 ROOT = Path(__file__).parent.parent
@@ -205,6 +206,15 @@ NO_INPUT_NEEDED = [
     (["--fps", "1000"], 2, "fps 1000 is for band and notch only"),
     (["--max-shift", "0"], 2, "max_shift must be more than 0 px; got 0"),
     (["--aplha", "3"], 2, "No such option.*--alpha"),
+    (["-crf", "18"], 2, "-crf takes two dashes here: --crf"),
+    (["-pix_fmt", "yuv420p"], 2, "-pix_fmt takes two dashes here: --pix-fmt"),
+    (["-preset=fast"], 2, "-preset takes two dashes here: --preset"),
+    (["-threads", "2"], 2, "-threads takes two dashes here: --threads"),
+    (["-vcodec", "ffv1"], 2, "-vcodec is -c:v here"),
+    (["-profile:v", "high"], 2, "-profile:v is -x profile=VALUE here"),
+    (["-vf", "scale=2:2"], 2, "-vf is not there: filter with ffmpeg"),
+    (["-vn"], 2, "-vn would leave nothing to magnify"),
+    (["-map", "0"], 2, "No such option '-map'"),
     (["a third name"], 2, "unexpected extra argument"),
 ]
 
@@ -216,6 +226,17 @@ def test_options_are_refused_before_the_input_is_opened(run, tmp_path, options, 
     before = sorted(os.listdir(tmp_path))
     check_refusal(*run("not-there.mp4", "out.mp4", *options), expected, text)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    "words", [["-an"], ["-yq"], ["-a10", "-t5"], ["-ss", "-0"], ["-fnut", "-c:v", "ffv1"]], ids=str
+)
+def test_what_begins_with_one_dash_and_may(run, words):
+    check_refusal(*run("not-there.mp4", "out.mp4", *words), 1, "not-there.mp4 does not exist")
+
+
+def test_two_dashes_stand_before_names(run, tmp_path):
+    check_refusal(*run("--", "-crf", "out.mp4"), 1, "-crf does not exist")
 
 
 def test_engines_that_are_not_there(run, monkeypatch):
@@ -485,6 +506,15 @@ def test_version_and_help(run):
     assert (code, err) == (0, "")
     for text in ("Usage: magfilter [OPTIONS] IN", "-c:v", "-ss", "-an", "Exit codes", "69", "130", "first|previous"):
         assert text in out
+
+
+def test_the_readme_names_every_option():
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \| ", text[text.index("### Options") : text.index("### Exit codes")], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"-[-\w:]+", row)}
+    for each in command.params:
+        if isinstance(each, click.Option):
+            assert named & {*each.opts, *each.secondary_opts}, each.opts
 
 
 def test_quiet_and_verbose(run, clips):

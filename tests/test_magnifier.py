@@ -934,6 +934,17 @@ def test_a_mean_reference_changes_with_every_frame(fake):
     assert magnifier.references == 1
 
 
+def test_a_mean_of_seconds_takes_a_rate_where_frames_have_no_time(fake):
+    fake(constant(0, 0))
+    with pytest.raises(OptionError, match=r"reference mean:1 needs to know when a frame is, .* give fps"):
+        Magnifier(5, reference="mean:1").push(rgb(0))
+    quick, slow = (Magnifier(5, reference="mean:0.5", fps=fps, shot_cuts=False) for fps in (100, 1))
+    for magnifier in (quick, slow):
+        for level in (0, 0, 0, 200):
+            magnifier.push(np.full((32, 32, 3), level, np.uint8))
+    assert quick._reference.mean() < slow._reference.mean(), "of a second each, the last frame counts for most"
+
+
 def test_a_mean_begins_with_the_reference_that_was_set(fake):
     engine = fake(constant(0, 0))
     magnifier = Magnifier(3, reference="mean:1", shot_cuts=False)

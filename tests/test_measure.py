@@ -542,6 +542,8 @@ def test_help_names_its_options(capfd):
     out = capfd.readouterr().out
     for option in ("--roi", "--mm-per-px", "--still", "--uff", "-ss"):
         assert option in out
+    for text in ("zero to peak", "the peaks are printed on stderr"):
+        assert text in " ".join(out.split())
 
 
 def test_the_plot_is_a_picture(found, tmp_path):

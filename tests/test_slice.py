@@ -231,7 +231,8 @@ def test_help_is_its_own_whatever_the_command_is_called(run):
         code, out, _ = run(flag)
         assert code == 0
         assert out.startswith("Usage: magfilter-slice [OPTIONS] CLIP")
-        assert "--beside" in out
+        for text in ("--beside", "by this factor", "Exit codes", "130"):
+            assert text in " ".join(out.split())
 
 
 def test_it_is_installed_and_light():

@@ -74,7 +74,13 @@ Examples
     help="Measure what moves in this rectangle, px of the picture as a player shows it. Repeatable; "
     "without it, the whole picture.",
 )
-@click.option("-o", "--output", "motion_file", metavar="FILE", help="CSV of displacements over time; - is stdout.")
+@click.option(
+    "-o",
+    "--output",
+    "motion_file",
+    metavar="FILE",
+    help="CSV of displacements over time; - is stdout, and the peaks are printed on stderr.",
+)
 @click.option("--spectrum", "spectrum_file", metavar="FILE", help="CSV of amplitude spectra and noise floors.")
 @click.option("--peaks", "peaks_file", metavar="FILE", help="CSV of the vibrations found, a line each.")
 @click.option(
@@ -115,7 +121,7 @@ def command(source: str, **o: Any) -> None:
     """Measure the motion in video IN: displacement over time, its spectrum and peaks, with their uncertainty.
 
     The peaks are printed; displacement is in px (and mm or um), x to the right and y down, against the reference
-    frame. "-" is stdin.
+    frame. Amplitudes are zero to peak: half of peak to peak, and not RMS. "-" is stdin.
     """
     options = MeasureOptions(
         roi=o["roi"],
