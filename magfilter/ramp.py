@@ -19,6 +19,8 @@ __all__ = ["Ramp"]
 
 Array = NDArray[np.float32]
 
+ROUNDING = 1e-6  # of a factor: maps of alpha are float32
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -102,7 +104,7 @@ class Ramp:
             OptionError: it lies outside `limits`.
         """
         low, high = self.limits
-        if not low <= factor <= high:
+        if not low <= factor <= high * (1 + ROUNDING):
             raise OptionError(
                 f"{what} has an alpha of its own, {factor:g}, that cannot follow a ramp through 1 in proportion; "
                 f"give it {low:g} to {high:.4g}, or none of its own, or let the ramp stay on one side of 1"

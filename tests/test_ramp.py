@@ -77,5 +77,12 @@ def test_a_ramp_through_one_takes_what_stays_on_its_side(keys, limits):
                 ramp.check(factor, "roi")
 
 
+def test_the_ramp_s_own_peak_follows_it_however_it_is_rounded():
+    for peak in np.arange(2.1, 40, 0.1):  # farther from 1 than 0 is
+        ramp = Ramp(((0.0, 0.0), (1.0, float(peak))))
+        ramp.check(float(peak), "roi")
+        ramp.check(float(np.float32(peak)), "alpha_map")
+
+
 def test_a_ramp_that_changes_nothing_takes_anything():
     assert Ramp.parse(["0=1", "5=1"]).limits == (0, np.inf)
