@@ -51,6 +51,8 @@ class Measured(NamedTuple):
         gain: the factor of every point (h, w) of the flow; None for `alpha` everywhere.
         part: (2, h, w) float32 px, what of the flow is magnified; None for all of it.
         alpha: the factor in force; None for the magnifier's own.
+        left: (2, h, w) float32 px, what the last reference left behind and is magnified on while it fades, which is
+            no motion of this frame; None for nothing.
     """
 
     frame: Frame
@@ -58,6 +60,13 @@ class Measured(NamedTuple):
     gain: Array | None = None
     part: Array | None = None
     alpha: float | None = None
+    left: Array | None = None
+
+    @property
+    def shown(self) -> Array | None:
+        """(2, h, w) float32 px, all that is magnified: the part, and what was left behind; None for the whole flow."""
+        own = self.flow if self.part is None else self.part
+        return self.part if own is None or self.left is None else own + self.left
 
 
 class Magnifier:
@@ -424,11 +433,12 @@ class Magnifier:
         self.flow = flow
         # Here rather than in `render`, since filters need every frame, in order.
         part = None if self.part.whole else self.part(flow)
-        left = self._carry.at(time)
-        if left is not None:
-            part = (flow if part is None else part) + left
+        if gain is not None and self.ramp:
+            gain = self.ramp.scaled(gain, self.alpha, alpha)
+        found = Measured(frame, flow, gain, part, alpha, self._carry.at(time))
         if due or (self.reach is not None and outgrown(flow, min(self.reach, REACH * k))):
-            self._carry.take(flow if part is None else part, flow, stride, time)
+            shown = found.shown
+            self._carry.take(flow if shown is None else shown, flow, stride, time)
             self._take(seen, frame, number)
             if self._mean:
                 self._mean.start(seen, time)
@@ -436,9 +446,7 @@ class Magnifier:
             self._reference = self._mean.follow(seen, whole, time)
             if self._cuts:
                 self._cuts.anchor()
-        if gain is not None and self.ramp:
-            gain = self.ramp.scaled(gain, self.alpha, alpha)
-        return Measured(frame, flow, gain, part, alpha)
+        return found
 
     def _time(self, frame: Frame, number: int) -> float:
         """Seconds, of frame `number`."""
@@ -468,12 +476,12 @@ class Magnifier:
 
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
-        frame, flow, gain, part, alpha = measured
+        frame, flow, gain, alpha = measured.frame, measured.flow, measured.gain, measured.alpha
         factor = gain if gain is not None else self.alpha if alpha is None else alpha
         if flow is None or np.all(np.asarray(factor) == 1):
             return frame
         renderer = self.engine.renderer or self._renderer
-        return renderer.render(frame, flow, factor, self._stride(frame), part, self.max_shift)
+        return renderer.render(frame, flow, factor, self._stride(frame), measured.shown, self.max_shift)
 
     def _take(self, seen: Array, frame: Frame, number: int) -> None:
         """Make frame `number` the reference, and its alpha map the one in force."""

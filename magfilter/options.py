@@ -46,7 +46,8 @@ class MagnifyOptions:
         mask: file that says what to magnify, the rest keeping alpha 1: a picture (whatever is not black),
             a .npy array (H, W) (whatever is not zero), or a video of masks, one for each frame.
         roi: rectangles to magnify, each "x,y,width,height" or "x,y,width,height:alpha", 4 or 5 numbers,
-            or a `magfilter.masks.Region`; also a single one. They become a tuple of Regions.
+            or a `magfilter.masks.Region`; also a single one. They become a tuple of Regions. On a ramp, their own
+            alpha follows in proportion, and is refused where that is impossible; see `magfilter.ramp.Ramp.limits`.
         alpha_map: .npy file of an array (H, W), the factor of every pixel; mask and roi are painted over it.
         segment: clicks on the object in the reference, each "x,y" or two numbers; Segment Anything makes the
             mask of it. Needs that package, and `segment_weights`, the file of its weights.
@@ -255,6 +256,10 @@ class MagnifyOptions:
         if not isinstance(roi, Sequence):
             raise OptionError(f"roi must be a list of regions such as '10,20,300,200:5', got {roi!r}")
         object.__setattr__(self, "roi", tuple(Region.parse(item) for item in roi))
+        if ramp := self.ramp(1.0):
+            for region in self.regions:
+                if region.alpha is not None:
+                    ramp.check(region.alpha, f"roi {region}")
         clicks = [self.segment] if isinstance(self.segment, str) else self.segment
         if not isinstance(clicks, Sequence):
             raise OptionError(f"segment must be a list of clicks such as '120,80', got {clicks!r}")

@@ -221,7 +221,7 @@ class Job:
                 patiently(lambda: self._aim(reference), self.stop)
             if far and not dry:
                 self.magnifier.set_reference(reference)
-            self.view = View(options, self.reader.info) if options.showing else None
+            self.view = View(options, self.reader.info, ramp) if options.showing else None
             self.writer = None if name is None else self._make_writer(name, encoder)
         except BaseException:
             self.reader.close()

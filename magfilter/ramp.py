@@ -19,6 +19,8 @@ __all__ = ["Ramp"]
 
 Array = NDArray[np.float32]
 
+ROUNDING = 1e-6  # of a factor: maps of alpha are float32
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -82,6 +84,31 @@ class Ramp:
         share = np.float32((alpha - 1) / (base - 1)) if base != 1 else np.float32(1)
         out: Array = np.maximum(1 + share * (gain - 1), 0)
         return out
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest factor of a map painted for `peak` that `scaled` can bring along in proportion.
+
+        Where alpha passes through 1, what lies on the other side of 1 than the peak would be attenuated while the rest
+        is magnified, and what lies far beyond it would need a factor below 0.
+        """
+        lowest, highest = (choose(alpha for _, alpha in self.keys) for choose in (min, max))
+        if lowest >= 1 or highest <= 1:
+            return 0.0, math.inf
+        return (0.0, 1.0) if self.peak < 1 else (1.0, 1 + (self.peak - 1) / (1 - lowest))
+
+    def check(self, factor: float, what: str) -> None:
+        """Refuse a factor that the ramp cannot bring along; `what` has it, for the message.
+
+        Raises:
+            OptionError: it lies outside `limits`.
+        """
+        low, high = self.limits
+        if not low <= factor <= high * (1 + ROUNDING):
+            raise OptionError(
+                f"{what} has an alpha of its own, {factor:g}, that cannot follow a ramp through 1 in proportion; "
+                f"give it {low:g} to {high:.4g}, or none of its own, or let the ramp stay on one side of 1"
+            )
 
     def __str__(self) -> str:
         return ",".join(f"{time:g}={alpha:g}" for time, alpha in self.keys)

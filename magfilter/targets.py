@@ -62,6 +62,9 @@ class Targets:
             check_segmenter(options.segment_weights)
         if options.alpha_map is not None:
             self._under = as_factors(load_array(options.alpha_map), os.fspath(options.alpha_map))
+            if ramp := options.ramp(1.0):
+                for factor in (self._under.min(), self._under.max()):
+                    ramp.check(float(factor), f"alpha_map {os.fspath(options.alpha_map)}")
         if options.mask is not None and _is_array(options.mask):
             self._mask = as_mask(load_array(options.mask), os.fspath(options.mask), options.mask_invert)
         elif options.mask is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from magfilter.compare import Composer
 from magfilter.label import draw_label
 from magfilter.magnifier import Measured
@@ -12,6 +14,7 @@ from magfilter.media.frame import Colour
 from magfilter.media.orientation import Orientation
 from magfilter.options import MagnifyOptions
 from magfilter.overlay import FlowOverlay
+from magfilter.ramp import Ramp
 
 __all__ = ["View"]
 
@@ -22,14 +25,15 @@ class View:
     Args:
         options: of the job.
         info: the input.
+        ramp: of alpha over time, if there is one.
 
     Attributes:
         size: (width, height) of what is written, as stored.
         colour: its tags.
     """
 
-    def __init__(self, options: MagnifyOptions, info: MediaInfo) -> None:
-        self.options = options
+    def __init__(self, options: MagnifyOptions, info: MediaInfo, ramp: Ramp | None = None) -> None:
+        self.options, self.ramp = options, ramp
         self.orientation = Orientation.of(info)
         self.size: tuple[int, int] = (info.width, info.height)
         self.colour: Colour = info.colour
@@ -66,10 +70,20 @@ class View:
         return self._composer(before, after)
 
     def factors(self, alpha: float) -> str:
-        """What the output's label says: "× 10", with the regions' own factors, "× 10, 30"."""
+        """What the output's label says: "× 10", with the factors of regions that have their own, "× 10, 30".
+
+        Args:
+            alpha: the factor in force, which regions follow where it is on a ramp.
+        """
         o = self.options
-        regions = [region.alpha for region in o.regions]
+        regions = [None if region.alpha is None else self._now(region.alpha, alpha) for region in o.regions]
         values = [alpha] if o.mask is not None or o.segment or None in regions or not (regions or o.alpha_map) else []
         values = list(dict.fromkeys([*values, *(value for value in regions if value is not None)]))
         text = "× " + ", ".join(f"{value:.4g}" for value in values) if values else ""
         return ", ".join(part for part in ("alpha map" if o.alpha_map is not None else "", text) if part)
+
+    def _now(self, factor: float, alpha: float) -> float:
+        """What is in force of a region's factor while the job's is `alpha`."""
+        if self.ramp is None:
+            return factor
+        return float(self.ramp.scaled(np.array([[factor]], np.float32), self.options.painted, alpha)[0, 0])

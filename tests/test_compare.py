@@ -222,6 +222,27 @@ def test_the_label_says_every_factor(clips, changes, text):
         assert View(options, reader.info).factors(options.alpha) == text
 
 
+@pytest.mark.parametrize(("time", "text"), [(0, "× 1"), (1, "× 5.5, 15.5"), (2, "× 10, 30"), (9, "× 10, 30")])
+def test_the_label_says_what_is_in_force_on_a_ramp(clips, time, text):
+    options = MagnifyOptions(compare="side", alpha_keys=["0=1", "2=10"], roi=["0,0,8,8:30", "8,8,8,8"])
+    ramp = options.ramp(None)
+    with VideoReader(clip(clips)) as reader:
+        assert View(options, reader.info, ramp).factors(ramp.at(time)) == text
+
+
+def test_a_job_tells_the_label_of_its_ramp(clips, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("magfilter.view.draw_label", lambda planes, like, orientation, text, *_: said.append(text))
+    monkeypatch.setattr(Negative, "set_ramp", lambda self, ramp: setattr(self, "ramp", ramp), raising=False)
+    measure = Negative.measure
+    monkeypatch.setattr(
+        Negative, "measure", lambda self, frame: measure(self, frame)._replace(alpha=self.ramp.at(frame.time))
+    )
+    source = clip(clips, frames=3)
+    magnify_video(source, tmp_path / "out.mkv", alpha=1, alpha_end=3, roi="0,0,8,8:5", compare="side", encode=FFV1)
+    assert [text for text in said if text != "input"] == ["× 1", "× 3", "× 5"]
+
+
 # ---- what is around the picture
 
 

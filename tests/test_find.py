@@ -20,7 +20,9 @@ from magfilter.find.clock import EvenClock, UnevenClock
 from magfilter.find.picture import at_its_most, draw_vibrations, title
 from magfilter.masks import Region
 from magfilter.measure.scale import Scale
+from magfilter.models import DEFAULT_MODEL
 from magfilter.overlay import ArrowGrid
+from magfilter.temporal import design, parse_band
 
 FRAMES, SWING = 90, 0.3  # px
 CLEAR = np.float32(10)  # a picture full of contours
@@ -286,6 +288,48 @@ def test_what_comes_nearest_is_told(tmp_path):
         f"nothing stands clear of what moves at other frequencies; what comes nearest is {faint.frequency:.4g} Hz, "
         "0.08 px, 3.1 times what is around it, at 16,16,48,32",
     ]
+
+
+def found_at(frequency: float, rate: float, told: float | None, frames: int = 120) -> Found:
+    vibration = Vibration(frequency, 0.4, 9.0, Region(16, 16, 48, 32), np.zeros((2, 5, 6), complex))
+    picture, grid = np.zeros((80, 96, 3), np.uint8), ArrowGrid((40, 48), 2, 80, 96)
+    return Found([vibration], None, picture, grid, frames, rate, rate / frames, told=told)
+
+
+def band_of(line: str) -> tuple[float, float]:
+    return parse_band(line.split("--band ")[1].split()[0])
+
+
+@pytest.mark.parametrize("rate", [7.5, 24000 / 1001, 25, 30, 59.94, 1000, 12345.678])
+@pytest.mark.parametrize("frames", [16, 120, 20_000])
+def test_the_command_that_is_recommended_is_accepted(rate, frames):
+    """Its band holds what was found, and ends below half the rate, also as it is written, in a few digits."""
+    for share in [*np.linspace(0.02, 0.49, 95), 0.497, 0.4999, 0.5]:
+        found = found_at(share * rate, rate, rate, frames)
+        line = command.described(found).splitlines()[-1]
+        low, high = band_of(line)
+        sections = design("band", (low, high), rate)
+        assert low < share * rate < high or share > 0.497
+        assert "--fps" not in line
+        turn = np.exp(-2j * np.pi * min(share, 0.4975) * np.arange(3))
+        through = np.prod([abs(turn @ one[:3]) / abs(turn @ [1, *one[3:]]) for one in sections])
+        assert through > 0.6, "what was found is in it"
+
+
+def test_the_command_that_is_recommended_says_what_it_takes():
+    chosen = {"fps": None, "detrend": False, "start": 3.0, "duration": 4.0, "model": DEFAULT_MODEL, "proxy": 1.0}
+    found = found_at(13.6, 30, 30)
+    assert command.suggested(found, found.vibrations[0], chosen).split("--alpha ")[1].split()[1:] == [
+        "--band",
+        "12.2:14.8",
+    ]
+    line = command.suggested(found, found.vibrations[0], {**chosen, "detrend": True, "fps": 30.0})
+    assert line.endswith(" --band 12.2:14.8 --detrend --fps 30")
+    line = command.suggested(found, found.vibrations[0], {**chosen, "model": "warp", "proxy": 0.0})
+    assert line.endswith(" --band 12.2:14.8 --model warp --proxy 0")
+    for told in (None, 25.0):  # the input has no rate, or one of all of a clip whose frames were denser here
+        found = found_at(13.6, 30, told)
+        assert command.suggested(found, found.vibrations[0], chosen).endswith(" --band 12.2:14.8 --fps 30")
 
 
 def test_amplitudes_in_the_unit_of_a_scale(found, tmp_path):

@@ -906,8 +906,28 @@ def test_a_reference_replaced_by_the_clock_is_measured_first_and_shown_on(fake):
     measured = [magnifier.measure(frame) for frame in frames]
     assert magnifier.references == 2
     assert [m.flow is None for m in measured] == [True] + [False] * 7
-    parts = [2.0 if m.part is None else float(m.part[0, 9, 9]) for m in measured[1:]]
-    np.testing.assert_allclose(parts, [2, 2, 2, 2, 2 + 1, 2, 2], atol=1e-5), "frame 4 is the new one, 5 half faded"
+    shown = [2.0 if m.shown is None else float(m.shown[0, 9, 9]) for m in measured[1:]]
+    np.testing.assert_allclose(shown, [2, 2, 2, 2, 2 + 1, 2, 2], atol=1e-5), "frame 4 is the new one, 5 half faded"
+
+
+@pytest.mark.parametrize("band", [None, (2, 4)])
+def test_what_a_reference_left_behind_is_shown_and_is_no_motion_of_the_frame(fake, band):
+    """Beside the part in what is measured, and the frame to the bit as if it were one with it."""
+    fake(swinging(3, 2))
+    magnifier = Magnifier(3, reference="every:0.5", band=band, fps=30 if band else None, shot_cuts=False)
+    measured = [magnifier.measure(yuv(n, "gray", time=n / 30)) for n in range(30)]
+    (*_, behind) = fading = [m for m in measured if m.left is not None]
+    assert len(fading) >= 7
+    for m in fading:
+        own = m.flow if m.part is None else m.part
+        assert np.abs(m.left).max() > 0
+        np.testing.assert_array_equal(m.shown, own + m.left)
+        one = magnifier.render(m._replace(part=own + m.left, left=None))
+        assert same_picture(magnifier.render(m).planes, one.planes)
+        assert (m.part is None) == (band is None)
+    assert not same_picture(magnifier.render(fading[1]).planes, magnifier.render(fading[1]._replace(left=None)).planes)
+    assert measured[0].shown is None
+    assert behind.frame is not measured[-1].frame
 
 
 def test_what_outgrows_its_reference_gets_a_new_one(fake):

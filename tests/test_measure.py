@@ -283,6 +283,44 @@ def test_without_texture_there_is_no_number(tmp_path):
     assert any("4,20,36,80 has no texture" in line for line in found.warnings)
 
 
+def a_line(path: Path, length: int, upright: bool, way) -> str:
+    """A clip of pictures of one pixel's height, or width, whose content goes by `way` (s → px) along it."""
+    spectrum, grain = texture(0, (1, 256)), np.random.default_rng(3)
+    pictures = []
+    for n in range(FRAMES):
+        picture = moved(spectrum, (1, 256), (way(n / RATE), 0))[:, :length] + grain.normal(0, 1, (1, length))
+        pictures.append(np.ascontiguousarray(np.clip(np.rint(picture.T if upright else picture), 0, 255), np.uint8))
+    return encode(path, pictures, "rawvideo", "gray")
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_line_scan_is_measured_along_the_line(tmp_path, upright):
+    clip = a_line(tmp_path / "line.nut", 200, upright, lambda time: 0.3 * math.sin(2 * math.pi * HERTZ * time))
+    found = measure_motion(clip, threads=1)[0]
+    assert np.isnan(found.displacement[:, 0 if upright else 1]).all()
+    assert found.peaks[0].frequency == pytest.approx(HERTZ, abs=0.05)
+    assert found.peaks[0].amplitude == pytest.approx(0.3, rel=0.05)
+    with pytest.raises(OptionError, match="detrend finds no textured ground"):
+        measure_motion(clip, detrend=True, threads=1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("upright", [False, True])
+def test_what_jumps_on_a_line_is_found_again(tmp_path, upright):
+    """By the network, whose points are as far apart along the line as in any picture."""
+    clip = a_line(tmp_path / "line.nut", 200, upright, lambda time: 5.0 * (round(time * RATE) % 20 >= 10))
+    found = measure_motion(clip, roi="0,140,1,50" if upright else "140,0,50,1", threads=1)[0]
+    due = 5.0 * (np.arange(FRAMES) % 20 >= 10)
+    np.testing.assert_allclose(found.displacement[:, 1 if upright else 0], due, atol=0.15)
+    assert found.lost == 0
+
+
+def test_of_a_single_pixel_nothing_is_told(tmp_path):
+    found = measure_motion(a_line(tmp_path / "pixel.nut", 1, False, lambda time: 0.0), threads=1)
+    assert np.isnan(found[0].displacement).all()
+    assert "has no texture" in found[0].note
+
+
 @pytest.mark.parametrize(
     ("bearing", "told", "width", "noise"),
     [

@@ -118,6 +118,19 @@ def test_a_ramp_has_ends_or_keyframes():
     assert MagnifyOptions(reanchor="auto").choosing == "reanchor=auto"
 
 
+def test_what_cannot_follow_a_ramp_in_proportion_is_refused():
+    """From 1.5 to 0 a region's factor of 30 would be 0, then 8.25, then 30."""
+    roi = ["0,0,50,50:30", "60,0,50,50"]
+    for changes in ({"alpha": 1.5, "alpha_end": 0}, {"alpha_keys": ["0=1.5", "2=0"]}):
+        with pytest.raises(
+            OptionError, match=r"roi 0,0,50,50:30 has an alpha of its own, 30, .* give it 0 to 1, or none"
+        ):
+            MagnifyOptions(roi=roi, **changes)
+        MagnifyOptions(roi=["0,0,50,50:0.5", "60,0,50,50"], **changes)
+    for end in (0, 1, 30):  # these stay on one side of 1, or pass through it from below to what the region has
+        MagnifyOptions(roi=roi, alpha=1 if end != 30 else 0, alpha_end=end)
+
+
 def test_thousands_are_allowed_with_a_warning():
     assert MagnifyOptions(alpha=999).advice == []
     for options in (MagnifyOptions(alpha=5000), MagnifyOptions(alpha_end=5000), MagnifyOptions(alpha_keys=["1=5000"])):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from magfilter import EncodeOptions, Frame, Magnifier, MagnifyOptions, OptionError, VideoReader, magnify_video
+from magfilter.magnifier import Measured
 from magfilter.media.frame import Colour, PixelLayout
 from magfilter.media.orientation import Orientation
 from magfilter.networks.descriptor import DESCRIPTORS
@@ -129,6 +130,18 @@ def test_the_key_says_which_part_of_the_motion_is_shown(monkeypatch):
         measured = SimpleNamespace(flow=constant(5, 0), part=constant(1, 0) if changes else None)
         view(frame, measured, frame, 10)
     assert said == ["5 px", "1 px (band, detrend)"]
+
+
+@pytest.mark.parametrize("part", [None, 1])
+def test_arrows_are_of_the_frame_s_own_motion(monkeypatch, part):
+    """Not of what the last reference left behind, which is in the output and fades there."""
+    seen = []
+    monkeypatch.setattr(FlowOverlay, "draw", lambda self, planes, frame, flow, *_: seen.append(flow))
+    info = SimpleNamespace(width=320, height=240, colour=Colour(), layout=GRAY, display_matrix=None)
+    frame, own, left = textured(), constant(1, 0), constant(4, 0)
+    flow, part = (own, None) if part is None else (constant(2, 0), own)
+    View(MagnifyOptions(show_flow=True), info)(frame, Measured(frame, flow, part=part, left=left), frame, 10)
+    assert seen == [own]
 
 
 def test_networks_that_paint_frames_have_no_flow_to_show():

@@ -49,3 +49,40 @@ def test_a_map_follows_in_proportion():
     np.testing.assert_allclose(ramp.scaled(gain, 11, 11), gain)
     assert ramp.scaled(gain, 11, 0).min() == 0, "motion is not turned round"
     np.testing.assert_allclose(ramp.scaled(gain, 1, 5), gain)
+
+
+@pytest.mark.parametrize(
+    ("keys", "limits"),
+    [
+        (["0=1", "5=30"], (0, np.inf)),  # on one side of 1 all is in proportion
+        (["0=1", "5=0"], (0, np.inf)),
+        (["0=1.5", "5=0"], (0, 1)),
+        (["0=0", "5=30"], (1, 30)),
+        (["0=0.5", "2=9", "5=30"], (1, 59)),
+    ],
+)
+def test_a_ramp_through_one_takes_what_stays_on_its_side(keys, limits):
+    ramp = Ramp.parse(keys)
+    assert ramp.limits == limits
+    for factor in (limits[0], 1.0, min(limits[1], 1e5)):
+        ramp.check(factor, "roi")
+        for _, alpha in ramp.keys:
+            due = 1 + (alpha - 1) / (ramp.peak - 1) * (factor - 1)
+            found = ramp.scaled(np.array([[factor]], np.float32), ramp.peak, alpha)
+            np.testing.assert_allclose(found, due, rtol=1e-5, atol=1e-5), "nothing was cut off at 0"
+    for factor in (limits[0] - 0.1, limits[1] + 0.1):
+        if 0 <= factor < np.inf:
+            text = f"roi has an alpha of its own, {factor:g}, .* give it {limits[0]:g} to {limits[1]:g}, or none"
+            with pytest.raises(OptionError, match=text):
+                ramp.check(factor, "roi")
+
+
+def test_the_ramp_s_own_peak_follows_it_however_it_is_rounded():
+    for peak in np.arange(2.1, 40, 0.1):  # farther from 1 than 0 is
+        ramp = Ramp(((0.0, 0.0), (1.0, float(peak))))
+        ramp.check(float(peak), "roi")
+        ramp.check(float(np.float32(peak)), "alpha_map")
+
+
+def test_a_ramp_that_changes_nothing_takes_anything():
+    assert Ramp.parse(["0=1", "5=1"]).limits == (0, np.inf)

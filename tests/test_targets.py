@@ -261,6 +261,11 @@ def test_the_map_is_turned_with_a_picture_that_is_stored_turned(clips, tmp_path)
         ({"alpha_map": "none.npy"}, InputError, r"none\.npy does not exist"),
         ({"alpha_map": "nan.npy"}, OptionError, r"nan\.npy holds nan at column 1, row 0"),
         ({"alpha_map": "negative.npy"}, OptionError, r"negative\.npy holds -2 at column 0, row 0"),
+        (
+            {"alpha_map": "some.npy", "alpha": 1.5, "alpha_end": 0},
+            OptionError,
+            r"alpha_map some\.npy has .* own, 30, that",
+        ),
     ],
 )
 def test_bad_files_are_refused_before_the_input_is_opened(tmp_path, monkeypatch, changes, error, text):
@@ -271,6 +276,7 @@ def test_bad_files_are_refused_before_the_input_is_opened(tmp_path, monkeypatch,
     np.save("empty.npy", np.zeros(SIZE))
     np.save("nan.npy", np.array([[1, np.nan]]))
     np.save("negative.npy", np.array([[-2, 1]]))
+    np.save("some.npy", np.array([[30, 1]]))
     picture_of(np.zeros(SIZE, bool), tmp_path / "black.png")
     with pytest.raises(error, match=text) as caught:
         magnify_video("not-there.mkv", "out.mkv", **changes)

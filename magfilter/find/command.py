@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import click
@@ -40,7 +41,9 @@ __all__ = ["main"]
 
 NAME = "magfilter-find"
 WIDE = 0.1  # of the frequency: the band that is suggested reaches so far to either side,
-BINS = 2.0  # or so many times what can be told apart
+BINS = 2.0  # or so many times what can be told apart,
+HIGHEST = 0.99  # of half the rate at most: `magfilter` refuses a band that reaches it
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 EPILOG = """
 \b
@@ -122,7 +125,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
         seen.warnings = found.warnings
         printer.finish(seen)
-        click.echo(described(found, o["fps"], scale))
+        click.echo(described(found, chosen, scale))
         if target is not None and not drawn:
             printer.line(f"{target} was not written: there is nothing to draw")
     if found.interrupted:
@@ -142,8 +145,8 @@ def _some_time_after(stop: threading.Event) -> threading.Event:
     return late
 
 
-def described(found: Found, fps: float | None = None, scale: Scale | None = None) -> str:
-    """What was found, as a table for people, and the command that magnifies the first of it."""
+def described(found: Found, chosen: Mapping[str, Any] = NOTHING, scale: Scale | None = None) -> str:
+    """What was found, as a table for people, and the command that magnifies the first of it; see `suggested`."""
     unit, per_px = scale or PX
     lines = [f"{found.frames} frames at {found.rate:.6g} a second, resolution {found.resolution:.3g} Hz"]
     if not found.vibrations:
@@ -162,14 +165,18 @@ def described(found: Found, fps: float | None = None, scale: Scale | None = None
         )
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], fps)])
+    return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], chosen)])
 
 
 def settings(chosen: Mapping[str, Any]) -> str:
     """The model, and what else makes the result another one and is not its default, as key=value."""
-    defaults = {name: known.default for name, known in signature(find_vibrations).parameters.items()}
     names = ("fps", "detrend", "start", "duration", "proxy")
-    return f"model={Path(chosen['model']).stem} {changed({name: chosen[name] for name in names}, defaults)}".rstrip()
+    return f"model={Path(chosen['model']).stem} {changed({name: chosen[name] for name in names}, defaults())}".rstrip()
+
+
+def defaults() -> dict[str, Any]:
+    """What `find_vibrations`' arguments are unless they are given."""
+    return {name: known.default for name, known in signature(find_vibrations).parameters.items()}
 
 
 def write_found(
@@ -190,14 +197,39 @@ def write_found(
     write_table(target, source, head, columns, overwrite=overwrite)
 
 
-def suggested(found: Found, vibration: Vibration, fps: float | None = None) -> str:
-    """The command line that magnifies a vibration."""
-    reach = max(WIDE * vibration.frequency, BINS * found.resolution)
-    low = max(0.0, vibration.frequency - reach)
-    high = min(vibration.frequency + reach, found.rate / 2)
+def suggested(found: Found, vibration: Vibration, chosen: Mapping[str, Any] = NOTHING) -> str:
+    """The command line that magnifies a vibration.
+
+    Args:
+        chosen: `find_vibrations`' arguments, of which those that decide what motion is measured are passed on.
+    """
+    low, high = band_around(vibration.frequency, found)
     alpha = alpha_for(vibration.amplitude, SIZE * min(found.picture.shape[:2]))
-    rate = f" --fps {fps:g}" if fps else ""
-    return f"magfilter IN OUT --alpha {alpha:g} --band {low:.3g}:{high:.3g}{rate}"
+    words = [f"magfilter IN OUT --alpha {alpha:g} --band {low}:{high}"]
+    words += ["--detrend"] if chosen.get("detrend") else []
+    given = {name: chosen[name] for name, usual in defaults().items() if chosen.get(name, usual) != usual}
+    words += [f"--model {given['model']}"] if "model" in given else []
+    words += [f"--proxy {given['proxy']:g}"] if "proxy" in given else []
+    # Where the input says no rate, or says one that is too low for what was found at the frames' own times.
+    rate = chosen.get("fps") or (None if found.told and float(high) < found.told / 2 else found.rate)
+    return " ".join([*words, *([f"--fps {rate:.10g}"] if rate else [])])
+
+
+def band_around(frequency: float, found: Found) -> tuple[str, str]:
+    """LOW and HIGH of a band in Hz, in as few digits as have the frequency between them, HIGH below half the rate."""
+    half = found.rate / 2
+    # A maximum of the spectrum may be its last line.
+    frequency = min(frequency, (1 + HIGHEST) / 2 * half)
+    reach = max(WIDE * frequency, BINS * found.resolution)
+    low = max(0.0, frequency - reach)
+    high = min(frequency + reach, max(HIGHEST * half, (frequency + half) / 2))
+    return _rounded(low, -1.0, frequency), _rounded(high, frequency, half)
+
+
+def _rounded(value: float, above: float, below: float) -> str:
+    """A number between two others in three digits, or as many more as keep it there."""
+    texts = (f"{value:.{digits}g}" for digits in range(3, 18))
+    return next(text for text in texts if above < float(text) < below)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

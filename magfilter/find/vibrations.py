@@ -71,6 +71,7 @@ class Found:
         frames: how many were looked at; rate: frames a second; resolution: Hz that can be told apart.
         warnings: lines for the user.
         interrupted: stopped before the end, on request.
+        told: frames a second that the input says it has, which `magfilter` goes by; None if it says none.
     """
 
     vibrations: list[Vibration]
@@ -82,6 +83,7 @@ class Found:
     resolution: float
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
+    told: float | None = None
 
 
 def find_vibrations(
@@ -228,6 +230,7 @@ class _Look:
             timing.rate / count,
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
+            float(self.reader.info.rate) if self.reader.info.rate else None,
         )
 
     def _sight(self, reference: Frame) -> Field:

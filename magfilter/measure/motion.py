@@ -278,7 +278,8 @@ class _Job:
             """The network's answer for a patch: the mean flow over it."""
             nonlocal flow
             flow = self._flow(frame) if flow is None else flow
-            k = light.shape[0] / flow.shape[1]
+            # Of a picture one pixel high or wide, only the other side tells how far apart the points are.
+            k = max(light.shape[0] / flow.shape[1], light.shape[1] / flow.shape[2])
             part = flow[
                 :,
                 int(patch.top / k) : max(int((patch.top + patch.size[0]) / k), int(patch.top / k) + 1),

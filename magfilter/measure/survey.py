@@ -277,8 +277,9 @@ def still_patches(
 
 def texture(reference: Array) -> Array:
     """(H, W) squared slope of the luma, over a few pixels."""
-    down, along = np.gradient(reference)
-    slope: Any = down**2 + along**2
+    # Across a line there is no slope, as across a picture's border, which is taken to be repeated.
+    long = [axis for axis in (0, 1) if reference.shape[axis] > 1]
+    slope: Any = sum((np.gradient(reference, axis=axis) ** 2 for axis in long), np.zeros_like(reference))
     for axis in (0, 1):
         padded = np.pad(slope, [(2, 2) if k == axis else (0, 0) for k in (0, 1)], mode="edge")
         count = slope.shape[axis]
