@@ -27,7 +27,7 @@ Array = NDArray[np.float32]
 CELL_NAME, JUDGE = "cell.", "cell.judge."
 SLOPE = 0.1  # of LeakyReLU below zero
 OPSET, IR = 20, 10
-FEWEST = 8  # rows of a grid that are worth a thread of their own
+FEWEST = 32  # rows of a grid that are worth a thread of their own
 
 
 class JudgedWarp:
