@@ -199,7 +199,7 @@ def test_images_are_halved_and_doubled_as_torch_does():
     image = np.random.default_rng(0).random((32, 48), np.float32)
     half, double = np.empty((16, 24), np.float32), np.empty((64, 96), np.float32)
     all_rows(lambda a, b: pyramid.halve(_SOFT, image, a, b, half), 16)
-    all_rows(lambda a, b: pyramid.double(_HALFWAY, image, a, b, double), 32)
+    all_rows(lambda a, b: pyramid.double(_HALFWAY, image, a, b, double[2 * a : 2 * b]), 32)
     given = torch.from_numpy(image)[None, None]
     np.testing.assert_allclose(half, halved(given)[0, 0].numpy(), atol=1e-6)
     np.testing.assert_allclose(double, doubled(given)[0, 0].numpy(), atol=1e-6)
@@ -216,10 +216,28 @@ def test_frames_are_warped_as_torch_does(far):
     finer = rng.random((64, 96), np.float32)
     flow = (far * rng.standard_normal((2, 8, 12))).astype(np.float32)
     out = np.empty((32, 48), np.float32)
-    all_rows(lambda a, b: pyramid.warp(flow, finer, 4 * a, 4 * b, out), 8)
+    all_rows(lambda a, b: pyramid.warp(flow, finer, 0, 4 * a, 4 * b, out), 8)
     full = torch.nn.functional.interpolate(torch.from_numpy(flow)[None], size=(32, 48), mode="bilinear")
     want = backward_warp(torch.from_numpy(finer)[None, None], full, finer=2)[0, 0].numpy()
     np.testing.assert_allclose(out, want, atol=2e-4 if far < 100 else 2e-3)
+
+
+@needs_numba
+@pytest.mark.parametrize("down", [-1000.0, -30.0, -0.4, 0.0, 0.4, 30.0, 1000.0])
+def test_bands_of_a_frame_hold_all_that_is_looked_at(down):
+    """Drawn a band of rows at a time, as if it were drawn at once; wherever the flow leads."""
+    torch = pytest.importorskip("torch")
+    from magfilter.compiled import motion
+    from magfilter.networks.sampling import backward_warp, doubled
+
+    rng = np.random.default_rng(2)
+    frame = rng.random((128, 64), np.float32)  # four bands
+    flow = rng.standard_normal((2, 32, 16)).astype(np.float32)
+    flow[1] += down
+    got = motion._warped(frame, flow, all_rows)
+    full = torch.nn.functional.interpolate(torch.from_numpy(flow)[None], size=(128, 64), mode="bilinear")
+    want = backward_warp(doubled(torch.from_numpy(frame)[None, None]), full, finer=2)[0, 0].numpy()
+    np.testing.assert_allclose(got, want, atol=1e-4 if abs(down) < 100 else 2e-3)
 
 
 @needs_numba
@@ -229,7 +247,7 @@ def test_what_is_no_number_is_warped_from_within_the_picture():
     flow = np.full((2, 8, 12), np.nan, np.float32)
     flow[:, 4:] = np.inf
     out = np.full((32, 48), -1, np.float32)
-    pyramid.warp(flow, np.full((64, 96), 0.5, np.float32), 0, 32, out)
+    pyramid.warp(flow, np.full((64, 96), 0.5, np.float32), 0, 0, 32, out)
     assert not (out < 0).any()
     np.testing.assert_array_equal(out[:12], 0.5)
 

@@ -48,6 +48,7 @@ class JudgedWarp:
         )
         self._looks_at = weights[f"{JUDGE}enter.0.0.weight"].shape[1]
         self._session = open_graph(judge_graph(weights), threads)
+        self._says = self._session.get_outputs()[0].name
         self._threads = threads
         self._reference: tuple[Array, list[Array]] | None = None
         start_here(self)
@@ -69,8 +70,13 @@ class JudgedWarp:
         return fast.measure(self._learned, self._judge, known[1], frames, self._share)
 
     def _judge(self, features: Array) -> Array:
-        verdict: Array = self._session.run(None, {"features": features[None, : self._looks_at]})[0][0]
-        return verdict
+        verdict = np.empty((1, VERDICTS, *features.shape[1:]), np.float32)
+        bound = self._session.io_binding()  # its own result would be copied into an array of its own
+        bound.bind_cpu_input("features", features[None, : self._looks_at])
+        bound.bind_output(self._says, "cpu", 0, np.float32, verdict.shape, verdict.ctypes.data)
+        self._session.run_with_iobinding(bound)
+        said: Array = verdict[0]
+        return said
 
     def _share(self, work: Callable[[int, int], None], rows: int) -> None:
         parts = min(self._threads, rows // FEWEST)

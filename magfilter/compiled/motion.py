@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from magfilter.networks.constants import CELL, DERIVE, FEATURES, HALFWAY, SMOOTH
 __all__ = ["measure", "scales"]
 
 Array = NDArray[np.float32]
+BAND = 8  # rows of the grid that are drawn at a time
 Rows = Callable[[int, int], None]  # work on the rows first..last
 Share = Callable[[Rows, int], None]  # have all of so many rows worked on
 
@@ -69,6 +71,39 @@ def _scale(
     return fine
 
 
+def _warped(frame: Array, flow: Array, share: Share) -> Array:
+    """The frame (4h, 4w) drawn where the flow (2, h, w) says.
+
+    Twice the resolution of it is four times its size, so that is made for a band of rows at a time.
+    """
+    out = np.empty_like(frame)
+    height, width = frame.shape
+
+    def band(first: int, last: int) -> None:
+        low, high = reached(flow[1, max(first - 1, 0) : last + 1], CELL * first, CELL * last, height)
+        finer = np.empty((2 * (high - low), 2 * width), np.float32)
+        double(_HALFWAY, frame, low, high, finer)
+        warp(flow, finer, low, CELL * first, CELL * last, out)
+
+    def bands(first: int, last: int) -> None:
+        for top in range(first, last, BAND):
+            band(top, min(top + BAND, last))
+
+    share(bands, flow.shape[1])
+    return out
+
+
+def reached(down: Array, first: int, last: int, height: int) -> tuple[int, int]:
+    """Which rows of so many a band of rows first..last needs that looks so far down (n, w), px; never none.
+
+    What is not a number looks no farther than the band.
+    """
+    far = down[np.isfinite(down)]
+    low, high = (float(far.min()), float(far.max())) if far.size else (0.0, 0.0)
+    top = min(max(first + math.floor(min(low, 0.0)), 0), height - 2)
+    return top, min(max(last + math.ceil(max(high, 0.0)) + 1, top + 2), height)
+
+
 def _look(
     learned: Learned, reference: Array, frame: Array, flow: Array, features: Array, speed: Array, share: Share
 ) -> Array:
@@ -83,10 +118,7 @@ def _look(
         share(lambda a, b: evidence.average(field, size, a, b, out), h)
         return out
 
-    finer = np.empty((2 * frame.shape[0], 2 * frame.shape[1]), np.float32)
-    share(lambda a, b: double(_HALFWAY, frame, CELL * a, CELL * b, finer), h)
-    warped = np.empty_like(frame)
-    share(lambda a, b: warp(flow, finer, CELL * a, CELL * b, warped), h)
+    warped = _warped(frame, flow, share)
     sums, around = empty(9), empty(5)
     share(lambda a, b: evidence.differentiate(_SMOOTH, _DERIVE, reference, warped, a, b, sums, features, around), h)
     wide, moments = averaged(averaged(sums[6:], 5), 5), empty(6)

@@ -76,12 +76,13 @@ def _put_between(taps: Taps, line: Array, wide: Array, out: Array) -> None:
     fastmath=CONTRACT,
 )
 def double(taps: Taps, image: Array, first: int, last: int, out: Array) -> None:
-    """The pixels (h, w) and what the taps say is halfway between them (2h, 2w); `first`, `last` are of the former."""
+    """The pixels first..last of (h, w) and what the taps say is halfway between them (2 (last − first), 2w)."""
     height, width = image.shape
     line, wide = np.empty(width, np.float32), np.empty(width + 5, np.float32)
     a, b, c, d, e, f = taps
     for row in range(first, last):
-        _put_between(taps, image[row], wide, out[2 * row])
+        to = 2 * (row - first)
+        _put_between(taps, image[row], wide, out[to])
         r0, r1, r3 = held(row - 2, height), held(row - 1, height), held(row + 1, height)
         r4, r5 = held(row + 2, height), held(row + 3, height)
         for k in range(width):
@@ -89,7 +90,7 @@ def double(taps: Taps, image: Array, first: int, last: int, out: Array) -> None:
                 a * image[r0, k] + b * image[r1, k] + c * image[row, k]
                 + d * image[r3, k] + e * image[r4, k] + f * image[r5, k]
             )  # fmt: skip
-        _put_between(taps, line, wide, out[2 * row + 1])
+        _put_between(taps, line, wide, out[to + 1])
 
 
 @compiled()
@@ -106,26 +107,27 @@ def _four_times(line: Array, out: Array) -> None:
 
 
 @compiled(
-    types.void(array("floats", 3), array("floats", 2), *ROWS, array("floats", 2, True)),
+    types.void(array("floats", 3), array("floats", 2), types.int64, *ROWS, array("floats", 2, True)),
     fastmath=CONTRACT,
 )
-def warp(flow: Array, finer: Array, first: int, last: int, out: Array) -> None:
+def warp(flow: Array, finer: Array, top: int, first: int, last: int, out: Array) -> None:
     """The frame drawn where the flow says, bilinear, its border repeated.
 
     Args:
         flow: (2, h, w) px, x first, a point for every 4 × 4 pixels.
-        finer: (8h, 8w), the frame as `double` gives it.
+        finer: (n, 8w), rows of the frame as `double` gives it, enough for what is looked for: see `reached`.
+        top: which of the frame's rows, 0..4h − 1, the first of them is.
         first, last: rows of pixels, multiples of 4.
         out: (4h, 4w).
     """
     _, rows, cols = flow.shape
-    tall, wide = finer.shape
-    width = out.shape[1]
+    wide, width = finer.shape[1], out.shape[1]
+    lowest, highest = np.float32(2 * top), np.float32(2 * top + finer.shape[0] - 1)
     u, v = np.empty(width, np.float32), np.empty(width, np.float32)
     along, down = np.empty(cols, np.float32), np.empty(cols, np.float32)
     base = np.empty(width, np.uint32)
     flat, length, one = finer.reshape(-1), np.uint32(wide), np.uint32(1)
-    most_x, most_y, zero, two = np.float32(wide - 1), np.float32(tall - 1), np.float32(0), np.float32(2)
+    most_x, zero, two = np.float32(wide - 1), np.float32(0), np.float32(2)
     for row in range(first, last):
         cell = row // 4
         beside = held(cell - 1 if row % 4 < 2 else cell + 1, rows)
@@ -135,19 +137,19 @@ def warp(flow: Array, finer: Array, first: int, last: int, out: Array) -> None:
             down[k] = flow[1, cell, k] + share * (flow[1, beside, k] - flow[1, cell, k])
         _four_times(along, u)
         _four_times(down, v)
-        top = np.float32(row)
+        here = np.float32(row)
         for k in range(width):
-            x, y = (np.float32(k) + u[k]) * two, (top + v[k]) * two
+            x, y = (np.float32(k) + u[k]) * two, (here + v[k]) * two
             x = x if x > zero else zero  # so that what is not a number is the first, too
-            y = y if y > zero else zero
+            y = y if y > lowest else lowest
             x = x if x < most_x else most_x
-            y = y if y < most_y else most_y
+            y = y if y < highest else highest
             # The last sample is the one before it and all of the way from there.
             left, over = np.float32(np.int32(x)), np.float32(np.int32(y))
             left = left if left < most_x - np.float32(1) else most_x - np.float32(1)
-            over = over if over < most_y - np.float32(1) else most_y - np.float32(1)
+            over = over if over < highest - np.float32(1) else highest - np.float32(1)
             u[k], v[k] = x - left, y - over
-            base[k] = np.uint32(np.int32(over)) * length + np.uint32(np.int32(left))
+            base[k] = np.uint32(np.int32(over - lowest)) * length + np.uint32(np.int32(left))
         for k in range(width):
             at = base[k]
             under = np.uint32(at + length)
