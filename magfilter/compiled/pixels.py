@@ -13,6 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from magfilter.compiled.compiler import array, compiled
+from magfilter.compiled.pyramid import four_times
 
 __all__ = ["move"]
 
@@ -20,6 +21,12 @@ Array = NDArray[np.float32]
 Indices = NDArray[np.uint32]  # unsigned, so that none is taken to count from the end
 Samples = NDArray[Any]
 Axis = tuple[Indices, Indices, Array]
+
+SHORT = 8  # positions; so few are computed one by one
+SPAN = 256  # positions that are worked on at a time; their weights stay in a core's own cache
+# Too large a number for what follows the point, added and taken off again; rint itself is a call for each sample.
+ROUNDS = np.float32(3 << 22)
+U_SPAN, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in (SPAN, 1, 2, 3, 4))
 
 
 @lru_cache(maxsize=8)  # the same for every band of every frame
@@ -41,13 +48,32 @@ def taps(count: int, field: int) -> Axis:
 @compiled()
 def _between(coarse: Array, row: int, next_row: int, row_share: float, step: float, columns: Axis, out: Array) -> None:
     """One component of the field (rows, cols) interpolated at a row of samples, (width,), in samples."""
-    before, after, share = columns
     line = np.empty(coarse.shape[1], np.float32)
     for k in range(line.size):
         line[k] = (coarse[row, k] + (coarse[next_row, k] - coarse[row, k]) * row_share) / step
-    for k in range(out.size):
-        one = line[before[k]]
-        out[k] = one + (line[after[k]] - one) * share[k]
+    if out.size == line.size:
+        for k in range(line.size):
+            out[k] = line[k]
+    elif out.size == 2 * line.size:
+        _twice(line, out)
+    elif out.size == 4 * line.size:
+        four_times(line, out)
+    else:
+        before, after, share = columns
+        for k in range(out.size):
+            one = line[before[k]]
+            out[k] = one + (line[after[k]] - one) * share[k]
+
+
+@compiled()
+def _twice(line: Array, out: Array) -> None:
+    """A line (w,) interpolated to (2w,), its ends repeated."""
+    last, quarter = line.size - 1, np.float32(0.25)
+    out[0], out[2 * last + 1] = line[0], line[last]
+    for k in range(last):
+        step = quarter * (line[k + 1] - line[k])
+        out[2 * k + 1] = line[k] + step
+        out[2 * k + 2] = line[k + 1] - step
 
 
 @compiled()
@@ -64,25 +90,68 @@ def _split(
 
 
 @compiled()
-def _weigh(share: Array, weights: Array) -> None:
-    """The weights (4, n) of the four samples around."""
+def _weigh(share: Array, start: Any, count: Any, weights: Array, first: Any) -> None:
+    """The weights of the four samples around `count` positions from `start` on: four times SPAN of `weights`.
+
+    Here and below numbers are unsigned, so that none is taken to count from the end, which would take a look at each.
+    """
     half, one = np.float32(0.5), np.float32(1)
-    for k in range(share.size):
-        t = share[k]
+    second, third, fourth = first + U_SPAN, first + TWO * U_SPAN, first + THREE * U_SPAN
+    for k in range(count):
+        t = share[start + k]
         s = one - t
-        weights[0, k] = -half * t * s * s
-        weights[1, k] = one + t * t * (np.float32(1.5) * t - np.float32(2.5))
-        weights[2, k] = one + s * s * (np.float32(1.5) * s - np.float32(2.5))
-        weights[3, k] = -half * s * t * t
+        weights[first + k] = -half * t * s * s
+        weights[second + k] = one + t * t * (np.float32(1.5) * t - np.float32(2.5))
+        weights[third + k] = one + s * s * (np.float32(1.5) * s - np.float32(2.5))
+        weights[fourth + k] = -half * s * t * t
+
+
+@compiled()
+def _across(flat: Array, at: Any, weights: Array, k: Any) -> Any:
+    """Four samples from `at` on, by the weights of position k of a span."""
+    a, b = weights[k] * flat[at], weights[U_SPAN + k] * flat[at + ONE]
+    c, d = weights[TWO * U_SPAN + k] * flat[at + TWO], weights[THREE * U_SPAN + k] * flat[at + THREE]
+    return a + b + c + d
+
+
+@compiled()
+def _one(flat: Array, at: Any, length: Any, weights: Array, k: Any) -> Any:
+    """The value at position k of a span, of whose 16 samples the first is `at`."""
+    down = FOUR * U_SPAN + k
+    above = weights[down] * _across(flat, at, weights, k)
+    near = weights[down + U_SPAN] * _across(flat, at + length, weights, k)
+    under = weights[down + TWO * U_SPAN] * _across(flat, at + TWO * length, weights, k)
+    return above + near + under + weights[down + THREE * U_SPAN] * _across(flat, at + THREE * length, weights, k)
+
+
+@compiled()
+def _run(flat: Array, at: Any, length: Any, weights: Array, first: Any, count: Any, line: Array) -> None:
+    """Positions first..first + count of a span, whose samples lie side by side: `at` is the first one's first."""
+    for k in range(count):
+        line[first + k] = _one(flat, at + k, length, weights, first + k)
 
 
 AXIS = types.Tuple([array("indices", 1), array("indices", 1), array("floats", 1)])
 
 
+@compiled()
+def _padded(plane: Samples, first: int, out: Array) -> None:
+    """Rows of a plane from `first` on, the border repeated: one sample more to the left, two to the right."""
+    height, width = plane.shape
+    for n in range(out.shape[0]):
+        row = min(max(first + n, 0), height - 1)
+        for k in range(width):
+            out[n, k + 1] = np.float32(plane[row, k])
+        out[n, 0], out[n, width + 1], out[n, width + 2] = out[n, 1], out[n, width], out[n, width]
+
+
 @compiled(
-    types.void(
-        array("floats", 3), types.float32, types.float32, array("floats", 2), types.int64, types.int64, AXIS, AXIS,
-        types.int64, types.float32, array("floats", 2, True),
+    *(
+        types.void(
+            array("floats", 3), types.float32, types.float32, array(kind, 2), types.int64, types.int64, AXIS, AXIS,
+            types.int64, types.int64, types.float32, array(kind, 2, True),
+        )
+        for kind in ("bytes", "words")
     ),
     fastmath={"contract"},
 )  # fmt: skip
@@ -90,49 +159,60 @@ def _move(
     field: Array,
     step_x: float,
     step_y: float,
-    samples: Array,
+    plane: Samples,
     low: int,
     high: int,
     rows: Axis,
     columns: Axis,
     top: int,
+    bottom: int,
     peak: float,
-    out: Array,
+    out: Samples,
 ) -> None:
     width = out.shape[1]
     zero = np.float32(0)
-    flat, length = samples.reshape(-1), np.uint32(samples.shape[1])
-    one, two, three = np.uint32(1), np.uint32(2), np.uint32(3)
+    # One sample more above and to the left, two below and to the right: each position has its four then.
+    samples = np.empty((high - low + 4, width + 3), np.float32)
+    _padded(plane, low - 1, samples)
+    flat, length = samples.reshape(-1), np.uint64(samples.shape[1])
     dx, dy = np.empty(width, np.float32), np.empty(width, np.float32)
     tx, ty = np.empty(width, np.float32), np.empty(width, np.float32)
     at_x, at_y = np.empty(width, np.int32), np.empty(width, np.int32)
-    across, down = np.empty((4, width), np.float32), np.empty((4, width), np.float32)
+    weights, line = np.empty(8 * SPAN, np.float32), np.empty(SPAN, np.float32)
     here, level = np.empty(width, np.float32), np.empty(width, np.float32)
     for column in range(width):
         here[column] = np.float32(column)
-    for n in range(out.shape[0]):
-        row = top + n
+    for row in range(top, bottom):
         for column in range(width):
             level[column] = np.float32(row)
         _between(field[0], rows[0][row], rows[1][row], rows[2][row], step_x, columns, dx)
         _between(field[1], rows[0][row], rows[1][row], rows[2][row], step_y, columns, dy)
         _split(dx, here, zero, np.float32(width - 1), tx, at_x)
         _split(dy, level, np.float32(low), np.float32(high), ty, at_y)
-        _weigh(tx, across)
-        _weigh(ty, down)
-        for column in range(width):
-            a = np.uint32((at_y[column] - low) * length + at_x[column])
-            if dx[column] == zero and dy[column] == zero:
-                out[n, column] = flat[a + length + one]
-                continue
-            x0, x1, x2, x3 = across[0, column], across[1, column], across[2, column], across[3, column]
-            value: Any = zero
-            for k in range(4):
-                b, c, d = np.uint32(a + one), np.uint32(a + two), np.uint32(a + three)
-                value += down[k, column] * (x0 * flat[a] + x1 * flat[b] + x2 * flat[c] + x3 * flat[d])
-                a = np.uint32(a + length)
-            value = value if value > zero else zero
-            out[n, column] = np.rint(value if value < peak else peak)
+        for start in range(0, width, SPAN):
+            stop = min(start + SPAN, width)
+            count = np.uint64(stop - start)
+            _weigh(tx, np.uint64(start), count, weights, np.uint64(0))
+            _weigh(ty, np.uint64(start), count, weights, np.uint64(4 * SPAN))
+            # Motion is smooth, so the samples that neighbours take mostly lie side by side as they do.
+            first = start
+            while first < stop:
+                last, off, height = first + 1, at_x[first] - first, at_y[first]
+                while last < stop and at_x[last] - last == off and at_y[last] == height:
+                    last += 1
+                at = np.uint64(height - low) * length + np.uint64(at_x[first])
+                if last - first >= SHORT:
+                    _run(flat, at, length, weights, np.uint64(first - start), np.uint64(last - first), line)
+                else:
+                    for k in range(np.uint64(first - start), np.uint64(last - start)):
+                        line[k] = _one(flat, at, length, weights, k)
+                        at += ONE
+                first = last
+            for k in range(stop - start):
+                value = line[k] if line[k] > zero else zero
+                line[k] = (value if value < peak else peak) + ROUNDS
+            for k in range(stop - start):
+                out[row, start + k] = np.int32(line[k] - ROUNDS)
 
 
 def move(
@@ -143,7 +223,7 @@ def move(
     Args:
         field: (2, rows, cols) px of the picture, x first, over the whole plane.
         step: px of the picture per sample of the plane, along x and y.
-        plane: (height, width) of whole numbers, at most 16 bits each.
+        plane: (height, width) of whole numbers, 8 or 16 bits each.
         peak: the largest sample.
         span: rows of the plane.
         out: of the plane's shape and kind.
@@ -155,14 +235,10 @@ def move(
     way = field[1, down[0][top] : int(down[1][bottom - 1]) + 1] / np.float32(step[1])
     low = _held(top - 1 + min(float(way.min()), 0.0), 0, top)
     high = _held(bottom + max(float(way.max()), 0.0), min(bottom, height - 1), height - 1)
-    # One sample more above and to the left, two below and to the right: each position has its four then.
-    around = plane[np.arange(low - 1, high + 3).clip(0, height - 1)].astype(np.float32)
-    moved = np.empty((bottom - top, width), np.float32)
     _move(
-        np.ascontiguousarray(field, np.float32), *step, np.pad(around, ((0, 0), (1, 2)), mode="edge"), low, high, down,
-        along, top, peak, moved,
+        np.ascontiguousarray(field, np.float32), *step, np.ascontiguousarray(plane), low, high, down, along, top,
+        bottom, peak, out,
     )  # fmt: skip
-    out[top:bottom] = moved
 
 
 def _held(row: float, least: int, most: int) -> int:

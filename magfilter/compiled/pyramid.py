@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from magfilter.compiled.compiler import array, compiled
 
-__all__ = ["CONTRACT", "ROWS", "double", "fill", "halve", "held", "warp"]
+__all__ = ["CONTRACT", "ROWS", "double", "fill", "four_times", "halve", "held", "warp"]
 
 Array = NDArray[np.float32]
 Taps = tuple[float, float, float, float, float, float]
@@ -94,16 +94,17 @@ def double(taps: Taps, image: Array, first: int, last: int, out: Array) -> None:
 
 
 @compiled()
-def _four_times(line: Array, out: Array) -> None:
+def four_times(line: Array, out: Array) -> None:
     """A line (w,) interpolated to (4w,), its ends repeated."""
-    last = line.size - 1
-    for k in range(line.size):
-        here, before, after = line[k], line[max(k - 1, 0)], line[min(k + 1, last)]
-        back, on = before - here, after - here
-        out[4 * k] = here + np.float32(0.375) * back
-        out[4 * k + 1] = here + np.float32(0.125) * back
-        out[4 * k + 2] = here + np.float32(0.125) * on
-        out[4 * k + 3] = here + np.float32(0.375) * on
+    last, eighth = line.size - 1, np.float32(0.125)
+    out[0] = out[1] = line[0]
+    out[4 * last + 2] = out[4 * last + 3] = line[last]
+    for k in range(last):
+        step = eighth * (line[k + 1] - line[k])
+        out[4 * k + 2] = line[k] + step
+        out[4 * k + 3] = line[k] + np.float32(3) * step
+        out[4 * k + 4] = line[k + 1] - np.float32(3) * step
+        out[4 * k + 5] = line[k + 1] - step
 
 
 @compiled(
@@ -135,8 +136,8 @@ def warp(flow: Array, finer: Array, top: int, first: int, last: int, out: Array)
         for k in range(cols):
             along[k] = flow[0, cell, k] + share * (flow[0, beside, k] - flow[0, cell, k])
             down[k] = flow[1, cell, k] + share * (flow[1, beside, k] - flow[1, cell, k])
-        _four_times(along, u)
-        _four_times(down, v)
+        four_times(along, u)
+        four_times(down, v)
         here = np.float32(row)
         for k in range(width):
             x, y = (np.float32(k) + u[k]) * two, (here + v[k]) * two
