@@ -29,14 +29,14 @@ class Seen:
 
     Attributes:
         frame: the frame.
-        light: its luma (H, W), 0..1.
+        small: its thumbnail, see `magfilter.cuts.thumbnail`.
         image: the frame as the network wants it.
         reference: what its motion is being measured against, or None.
         motion: the network's answer to come, or None.
     """
 
     frame: Frame
-    light: Array
+    small: Array
     image: Array
     reference: Array | None = None
     motion: Future[Array] | None = None
@@ -81,14 +81,14 @@ class Ahead:
         """See `magfilter.forks`."""
         wait(list(self._running))
 
-    def look(self, frame: Frame, light: Array, image: Array, reference: Array | None) -> None:
+    def look(self, frame: Frame, small: Array, image: Array, reference: Array | None) -> None:
         """Keep what was seen of a frame, and begin to measure it if there is a reference."""
         # The frame is kept too: while it is, no other has its id.
         motion = self._pool.submit(self._run, reference, image) if reference is not None else None
         if motion is not None:
             self._running.add(motion)
             motion.add_done_callback(self._running.discard)
-        self._seen[id(frame)] = Seen(frame, light, image, reference, motion)
+        self._seen[id(frame)] = Seen(frame, small, image, reference, motion)
         self.last = image
         if self.first is None:
             self.first = image

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CutDetector"]
+__all__ = ["SIDE", "CutDetector", "thumbnail"]
 
 Array = NDArray[np.float32]
 
+SIDE = 32  # thumbnails are about 32 × 32: finer detail is motion's business
 EMPTY = 1e-5  # standard deviation below which nothing can be said of a thumbnail
 
 
@@ -28,7 +29,6 @@ class CutDetector:
     one that dissolves into another when the reference has nothing to do with it any more, and when it has settled.
     """
 
-    SIDE = 32  # thumbnails are about 32 × 32: finer detail is motion's business
     DIFFERENCE = 0.08  # mean |difference|, full scale 1
     HISTOGRAM = 0.25  # half the L1 distance of 16-bin histograms, 0..1
     UNLIKE = 0.3  # correlation about the means below which two frames show different things
@@ -55,21 +55,17 @@ class CutDetector:
         """The frame asked about last has become the reference, for whatever reason."""
         self._anchor = self._last
 
-    def thumbnail(self, luma: Array) -> Array:
-        """Block means, about SIDE × SIDE."""
-        height, width = luma.shape
-        by, bx = max(1, height // self.SIDE), max(1, width // self.SIDE)
-        cut = luma[: height // by * by, : width // bx * bx]
-        small: Array = cut.reshape(height // by, by, width // bx, bx).mean((1, 3), dtype=np.float32)
-        return small
-
     def __call__(self, luma: Array, depth: int = 8) -> bool:
-        """Whether a new shot begins with this frame. Frames must come in order.
+        """As `follow`, of a frame's luma (height, width) in 0..1."""
+        return self.follow(thumbnail(luma), depth)
+
+    def follow(self, small: Array, depth: int = 8) -> bool:
+        """Whether a new shot begins with the frame of this thumbnail. Frames must come in order.
 
         Args:
-            luma: (height, width) in 0..1; depth: its bits a sample.
+            small: as `thumbnail` makes it; depth: the frame's bits a sample.
         """
-        small, finer = self.thumbnail(luma), 2.0 ** max(depth - 8, 0)
+        finer = 2.0 ** max(depth - 8, 0)
         nothing = self.NOTHING / finer
         last = self._last
         same_size = last is not None and last.shape == small.shape
@@ -116,6 +112,15 @@ class CutDetector:
         if settled:
             self._turning = None
         return settled
+
+
+def thumbnail(luma: Array) -> Array:
+    """Block means of a luma (height, width), about SIDE × SIDE."""
+    height, width = luma.shape
+    by, bx = max(1, height // SIDE), max(1, width // SIDE)
+    tall = luma[: height // by * by].reshape(height // by, by, width).mean(1, dtype=np.float32)  # along memory first
+    small: Array = tall[:, : width // bx * bx].reshape(height // by, width // bx, bx).mean(2, dtype=np.float32)
+    return small
 
 
 def _middling(small: Array) -> float:

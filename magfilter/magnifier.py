@@ -17,7 +17,7 @@ from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
 from magfilter.blocks import block_side
 from magfilter.checks import check_factor, check_number, check_threads
-from magfilter.cuts import CutDetector
+from magfilter.cuts import CutDetector, thumbnail
 from magfilter.errors import OptionError
 from magfilter.exposure import Levelled
 from magfilter.gains import AlphaMap, Gains
@@ -380,7 +380,7 @@ class Magnifier:
             reference = None  # where nothing is magnified, nothing is measured
         if reference is not None and reference.shape != image.shape:
             reference = None  # `measure` will refuse it
-        self._ahead.look(frame, light, image, reference)
+        self._ahead.look(frame, thumbnail(light), image, reference)
 
     def measure(self, frame: Frame) -> Measured:
         """The first half of `push`: the frame's motion, in order, the network's share of the work.
@@ -398,9 +398,12 @@ class Magnifier:
         if self._reference is None and self.policy.kind == "frame" and self.policy.number:
             raise ValueError(f"Expected set_reference(frame {self.policy.number}) before the first push.")
         foreseen = self._ahead.take(frame) if self._ahead else None
-        light = foreseen.light if foreseen else luma(frame)
-        cut = self._cuts(light, frame.layout.depth) if self._cuts else False
-        seen = foreseen.image if foreseen else self._see(frame, light)
+        if foreseen:
+            small, seen = foreseen.small, foreseen.image
+        else:
+            light = luma(frame)
+            small, seen = thumbnail(light), self._see(frame, light)
+        cut = self._cuts.follow(small, frame.layout.depth) if self._cuts else False
         number, self._count = self._count, self._count + 1
         time = self._time(frame, number)
         alpha = self._alpha(frame, time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magfilter.cuts import CutDetector
+from magfilter.cuts import SIDE, CutDetector, thumbnail
 
 
 def scene(seed: int, height: int = 180, width: int = 320) -> np.ndarray:
@@ -188,7 +188,7 @@ def test_the_first_frame_and_a_change_of_size_are_no_cuts():
 def test_any_size_has_a_thumbnail(size):
     rng = np.random.default_rng(0)
     luma = rng.random(size, np.float32)
-    small = CutDetector().thumbnail(luma)
+    small = thumbnail(luma)
     assert min(small.shape) >= 1
-    assert max(small.shape) < 2 * CutDetector.SIDE + 1
+    assert max(small.shape) < 2 * SIDE + 1
     assert abs(float(small.mean()) - float(luma.mean())) < 0.05
