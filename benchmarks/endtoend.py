@@ -34,4 +34,5 @@ def run_in_turn(clip: Path, folder: Path, ways: dict[str, Sequence[str]], runs: 
             one.memory.append(memory)
             one.inside.append(said["seconds"])
             one.stages.append(said["stages"])
+            one.cores.append(said["cores"])
     return taken

@@ -20,6 +20,7 @@ class Taken:
         memory: peak resident megabytes of each.
         inside: seconds of each from the first frame to the end of the file, as the filter reports them.
         stages: seconds of work in each stage, of each run.
+        cores: that were busy on average, of each run. Where all are, no stage waits for another, but for a core.
     """
 
     frames: int = 0
@@ -27,6 +28,7 @@ class Taken:
     memory: list[float] = field(default_factory=list)
     inside: list[float] = field(default_factory=list)
     stages: list[dict[str, float]] = field(default_factory=list)
+    cores: list[float] = field(default_factory=list)
 
 
 def combine(one: Taken, plain: Taken, reference: float | None) -> dict[str, float | None]:
@@ -50,4 +52,5 @@ def combine(one: Taken, plain: Taken, reference: float | None) -> dict[str, floa
         row[f"{stage} s"] = statistics.median(run[stage] for run in one.stages) / one.frames
     busiest = [inside / max(stages.values()) for inside, stages in zip(one.inside, one.stages, strict=True)]
     row["wall / slowest stage"] = statistics.median(busiest)
+    row["cores busy"] = statistics.median(one.cores) if one.cores else None
     return row

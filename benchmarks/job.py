@@ -6,6 +6,7 @@ The filter in a process of its own, as `magfilter` is; only that it writes down 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from magfilter.entry import one_thread_each
 @click.command()
 @click.argument("source")
 @click.argument("target")
-@click.option("--report", type=click.Path(path_type=Path), required=True, help="JSON: frames, seconds, stages.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON: frames, seconds, stages, cores that were busy.",
+)
 @click.option("--alpha", default=10.0)
 @click.option("--model")
 @click.option("--backend", default="auto")
@@ -40,8 +46,11 @@ def main(source: str, target: str, report: Path, numpy: bool, **given: Any) -> N
     with compiled.left_out() if numpy else nullcontext():
         if options.alpha != 1:  # as the command does: nothing is moved then
             compile_ahead(lambda text: None)
+        begun = time.process_time()
         done = magnify_video(source, target, options)
-    report.write_text(json.dumps({"frames": done.frames, "seconds": done.seconds, "stages": done.stages}))
+        busy = (time.process_time() - begun) / done.seconds
+    said = {"frames": done.frames, "seconds": done.seconds, "stages": done.stages, "cores": busy}
+    report.write_text(json.dumps(said))
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_a_networks_row_is_made_of_ratios():
 
 def test_whole_runs_are_medians_beside_the_plain_run_of_the_same_round():
     stages = [{"decode": 1.0, "encode": 2.0}, {"decode": 1.0, "encode": 4.0}, {"decode": 2.0, "encode": 3.0}]
-    one = Taken(10, [2.0, 4.0, 6.0], [100.0, 120.0, 110.0], [2.0, 4.0, 6.0], stages)
+    one = Taken(10, [2.0, 4.0, 6.0], [100.0, 120.0, 110.0], [2.0, 4.0, 6.0], stages, [1.8, 1.9, 1.7])
     plain = Taken(10, [1.0, 4.0, 2.0], [80.0, 60.0, 60.0], [1.0, 2.0, 2.0], stages)
     row = combine(one, plain, 8.0)
     assert row["frames/s"] == pytest.approx(2.5)
@@ -136,6 +136,7 @@ def test_whole_runs_are_medians_beside_the_plain_run_of_the_same_round():
     assert row["MB / plain"] == pytest.approx(1.5)
     assert row["encode s"] == pytest.approx(0.3)
     assert row["wall / slowest stage"] == pytest.approx(1)
+    assert row["cores busy"] == pytest.approx(1.8)
     assert combine(one, plain, None)["× reference"] is None
 
 
