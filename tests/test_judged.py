@@ -68,6 +68,20 @@ def test_pictures_that_hold_nothing_or_everything_are_measured():
 
 
 @needs_numba
+@pytest.mark.parametrize(
+    "sizes", [((64, 64), (128, 64)), ((64, 64), (64, 100)), ((100, 64), (100, 64)), ((0, 64), (0, 64))]
+)
+def test_what_is_compiled_is_not_given_another_size(sizes):
+    engine = open_engine("warp-light", "onnxruntime-cpu", threads=1)
+    with pytest.raises(ValueError, match="multiples of 64"):
+        engine.run(*(np.zeros((1, *size), np.float32) for size in sizes), 1.0)
+    views = [np.asfortranarray(image.astype(np.float64)) for image in pair((64, 64))]
+    np.testing.assert_allclose(
+        engine.run(*views, 1.0), engine.run(*(np.ascontiguousarray(v, np.float32) for v in views), 1.0)
+    )
+
+
+@needs_numba
 def test_threads_share_rows_and_change_nothing():
     reference, frame = pair((256, 192))
     one, three = (open_engine("warp-light", "onnxruntime-cpu", threads=n) for n in (1, 3))
@@ -139,6 +153,13 @@ def test_other_models_are_run_whole(tmp_path):
     def renamed(model) -> None:
         weight(model, "cell.judge.head.weight").name = "folded"
 
+    def smaller(model) -> None:
+        slopes = weight(model, "cell.slopes")
+        slopes.CopyFrom(onnx.numpy_helper.from_array(np.zeros((2, 2), np.float32), slopes.name))
+
+    def without_a_layer(model) -> None:
+        weight(model, "cell.judge.side1.bias").name = "gone"
+
     def steeper(model) -> None:
         slopes = weight(model, "cell.slopes")
         slopes.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(slopes) * 2, slopes.name))
@@ -151,7 +172,7 @@ def test_other_models_are_run_whole(tmp_path):
             item.type.tensor_type.shape.dim[2].dim_value = 64
 
     assert not refused(lambda model: None)
-    for change in (renamed, steeper, half, fixed):
+    for change in (renamed, smaller, without_a_layer, steeper, half, fixed):
         assert refused(change), change.__name__
 
 

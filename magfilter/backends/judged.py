@@ -18,13 +18,14 @@ from magfilter.backends.sessions import open_graph
 from magfilter.compiled import Kernels, Learned, version
 from magfilter.forks import start_here
 from magfilter.models import ModelInfo, parse_metadata
-from magfilter.networks.constants import CELL, DERIVE, FEATURES, HALFWAY, SMOOTH, VERDICTS
+from magfilter.networks.constants import CELL, CHOICES, DERIVE, FEATURES, HALFWAY, SMOOTH, VERDICTS
 
 __all__ = ["JudgedWarp", "read_judged"]
 
 Array = NDArray[np.float32]
 
 CELL_NAME, JUDGE = "cell.", "cell.judge."
+JUDGES = ("enter.0.0", "down1.0.0", "down2.0.0", "side2", "up1.0", "side1", "up0.0", "head")  # layers of any
 SLOPE = 0.1  # of LeakyReLU below zero
 OPSET, IR = 20, 10
 FEWEST = 32  # rows of a grid that are worth a thread of their own
@@ -61,7 +62,22 @@ class JudgedWarp:
         """Nothing goes on in them unless `run` does, which waits."""
 
     def run(self, fast: Kernels, reference: Array, frame: Array) -> Array:
-        """Flow (2, H/2, W/2), px, of images (1, H, W). The same reference array is taken to hold what it held."""
+        """Flow (2, H/2, W/2), px, of images (1, H, W). The same reference array is taken to hold what it held.
+
+        Raises:
+            ValueError: of another shape, which what is compiled would not notice.
+        """
+        multiple = self.model.descriptor.pad_multiple
+        if (
+            frame.shape != reference.shape
+            or frame.ndim != 3
+            or frame.shape[0] != 1
+            or any(not side or side % multiple for side in frame.shape[1:])
+        ):
+            raise ValueError(
+                f"Expected two images (1, H, W) of sides that are multiples of {multiple}, "
+                f"got {reference.shape} and {frame.shape}."
+            )
         known = self._reference
         if known is None or known[0] is not reference:
             known = reference, fast.scales(reference[0], self._levels, self._share)
@@ -128,9 +144,14 @@ def _ours(weights: Mapping[str, Array]) -> bool:
         shapes = [weights[f"cell.{name}"].shape for name in ("damping", "trust", "prior", "near")]
     except KeyError:
         return False
+    lacking = [
+        name for name in JUDGES if f"{JUDGE}{name}.weight" not in weights or f"{JUDGE}{name}.bias" not in weights
+    ]
+    if lacking or (slopes.shape, between.shape) != ((32, 1, 8, 8), (64, 1, 9, 9)):
+        return False
     derive, halfway = np.outer(SMOOTH, DERIVE), np.outer((0, 0, 1, 0, 0, 0), HALFWAY)
     return (
-        shapes == [(3,), (3,), (VERDICTS - 38,), (36,)]
+        shapes == [(3,), (3,), (CHOICES,), (36,)]
         and first.shape[1] in (FEATURES - 1, FEATURES)
         and head.shape[0] == VERDICTS
         and bool(np.allclose(slopes[0, 0, :5, :5], derive, atol=1e-3))

@@ -29,7 +29,7 @@ _SOFT, _HALFWAY, _SMOOTH, _DERIVE = (_floats(taps) for taps in (SOFT, HALFWAY, S
 
 def scales(image: Array, levels: int, share: Share) -> list[Array]:
     """The image (H, W) and those of half the resolution of the one before, fine to coarse."""
-    found = [np.ascontiguousarray(image)]
+    found = [np.ascontiguousarray(image, np.float32)]
     while len(found) < levels:
         fine = found[-1]
         out = np.empty((fine.shape[0] // 2, fine.shape[1] // 2), np.float32)
