@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import magfilter
 from magfilter import Magnifier, compiled, splat
 from magfilter.backends import resample
 from magfilter.compiled import kernels
@@ -222,3 +225,37 @@ def test_a_fork_waits_until_nothing_is_being_compiled(monkeypatch):
         os._exit(0 if kernels() is None and compiled._found == [None] else 1)
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_numba
+def test_what_is_kept_holds_for_the_sources_it_was_made_of(tmp_path):
+    """A kernel takes in numbers and functions of other files, which numba does not look at."""
+    package = tmp_path / "magfilter"
+    shutil.copytree(Path(magfilter.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "*.onnx"))
+    code = (
+        "import numpy as np; from magfilter.compiled import evidence as e\n"
+        "m = np.full((6, 1, 1), 1e-4, np.float32); m[1] = 0\n"
+        "out = np.zeros((2, 1, 1), np.float32), *np.zeros((2, 1, 1), np.float32)\n"
+        "e.solve(m, np.float32(5e-5), np.float32(16), 0, 1, *out)\n"
+        "print(out[0][0, 0, 0], len(e.solve.stats.cache_hits), e.__file__)\n"
+    )
+
+    def solved() -> tuple[str, bool]:
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        value, hits, file = done.stdout.split()
+        assert file.startswith(str(package))
+        return value, hits != "0"
+
+    first = solved()
+    assert not first[1]
+    assert solved() == (first[0], True)
+    constants = package / "networks" / "constants.py"
+    text = constants.read_text()
+    assert "SOLVES = 3" in text
+    constants.write_text(text.replace("SOLVES = 3", "SOLVES = 1"))
+    value, kept = solved()
+    assert not kept
+    assert value != first[0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from numba import njit, types
@@ -33,11 +36,36 @@ def compiled(*signatures: Any, **options: Any) -> Callable[[Any], Any]:
     """
 
     def compile_(function: Any) -> Any:
-        settings = {"nogil": True, "error_model": "numpy", **options}
-        types_ = list(signatures) or None
-        try:
-            return njit(types_, cache=True, **settings)(function)
-        except RuntimeError:  # there is no folder to keep it in
-            return njit(types_, **settings)(function)
+        made = njit(nogil=True, error_model="numpy", **options)(function)
+        with suppress(RuntimeError):  # there is no folder to keep it in
+            made.enable_caching()
+            _kept_for(made, SOURCES)
+        for signature in signatures:
+            made.compile(signature)
+        if signatures:
+            made.disable_compile()
+        return made
 
     return compile_
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Of what the files hold, by name; those that are packed into a program are there as long as it is the same."""
+    found = hashlib.sha256()
+    for file in sorted(files):
+        found.update(file.name.encode() + file.read_bytes())
+    return found.hexdigest()
+
+
+def _kept_for(made: Any, sources: str) -> None:
+    """Have what is kept of a function hold for these sources only.
+
+    numba looks at the file in which a function stands, and not at those whose functions and numbers it has taken in.
+    """
+    kept: Any = getattr(made._cache, "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):  # else numba has changed, and looks at the one file
+        kept._source_stamp = (kept._source_stamp, sources)
+
+
+HERE = Path(__file__).parent
+SOURCES = _digest([*HERE.glob("*.py"), *HERE.parent.glob("networks/constants.py")])
