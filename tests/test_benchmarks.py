@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from vibrations import write
 
 from benchmarks import gpu, gpu_rows, steps
 from benchmarks import table as table_module
@@ -348,6 +349,23 @@ def test_what_folding_saves_is_a_share(monkeypatch):
     assert 0 < folding.reference_share(find_model("warp-light"), (64, 64)) < 0.5
     # 35 of 38 channels of one of 20 convolutions, at full size
     assert 0.01 < folding.first_layer_share() < 0.1
+
+
+def test_cuts_and_dissolves_between_clips_are_counted(tmp_path):
+    from benchmarks import cuts
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        picture = np.kron(rng.integers(0, 256, (12, 20)), np.ones((8, 8))).astype(np.uint8)
+        write(tmp_path / f"{name}.mkv", [picture] * 12)
+    clips = cuts.shots(tmp_path)
+    assert [len(frames) for frames in clips.values()] == [12, 12]
+    row = cuts.in_light(clips, 0.3)
+    assert (row["cuts"], row["missed"], row["frames of one shot"], row["cuts seen there"]) == (2, 0, 24, 0)
+    black = cuts.in_light(clips, 0.0)
+    assert black["missed"] == 2, "there is nothing to be seen"
+    row = cuts.dissolved(clips, 8)
+    assert (row["dissolves"], row["seen"], row["reference is the second shot's alone"]) == (2, 2, 2)
 
 
 def test_light_is_taken_out_and_may_be_left_in():
