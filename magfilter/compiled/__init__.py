@@ -48,12 +48,17 @@ class Kernels(NamedTuple):
         move: `magfilter.compiled.pixels.move`.
         splat: as `magfilter.splat.splat`.
         reflect: `magfilter.compiled.fill.reflect`.
+        throw, against, from_around, hidden: of `magfilter.compiled.field`.
         scales, measure: of `magfilter.compiled.motion`.
     """
 
     move: Callable[..., None]
     splat: Callable[..., tuple[NDArray[np.float32], NDArray[np.float64]]]
     reflect: Callable[..., tuple[NDArray[np.float32], NDArray[np.bool_]]]
+    throw: Callable[..., tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]]
+    against: Callable[..., NDArray[np.float32]]
+    from_around: Callable[..., NDArray[np.float32]]
+    hidden: Callable[..., NDArray[np.bool_]]
     scales: Callable[..., list[NDArray[np.float32]]]
     measure: Callable[..., NDArray[np.float32]]
 
@@ -96,11 +101,12 @@ def _load() -> Kernels | None:
     if version() is None:
         return None
     try:
-        from magfilter.compiled import fill, motion, pixels, splat
+        from magfilter.compiled import field, fill, motion, pixels, splat
     except Exception as error:  # of another release than its NumPy, say; all it would do can be done without it
         logger.warning("numba does not work here, which makes magfilter slower: %s", error)
         return None
-    return Kernels(pixels.move, splat.splat, fill.reflect, motion.scales, motion.measure)
+    fields = field.throw, field.against, field.from_around, field.hidden
+    return Kernels(pixels.move, splat.splat, fill.reflect, *fields, motion.scales, motion.measure)
 
 
 if hasattr(os, "register_at_fork"):  # in a child nobody would ever finish what another thread was compiling

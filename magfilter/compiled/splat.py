@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from magfilter.compiled.compiler import array, compiled
 from magfilter.splat import ALIKE, APART, EPSILON, FAR_APART, RIPPLE, SAME, STRETCHED, SUDDEN, TORN, Points
 
-__all__ = ["splat"]
+__all__ = ["before", "splat"]
 
 Field = NDArray[np.float32]
 Sums = NDArray[np.float64]
+Canvas = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
@@ -37,6 +38,7 @@ class Rules(NamedTuple):
 
 RULES = Rules(APART, RIPPLE, SAME, ALIKE, STRETCHED, TORN, SUDDEN, FAR_APART, EPSILON)
 ONE = np.float32(1)
+U_ONE, TWO, FOUR = (np.uint64(n) for n in (1, 2, 4))  # unsigned, so that no place is taken to count from the end
 Y, X, U, V, OWN = range(5)  # of a point that is thrown
 
 
@@ -102,83 +104,132 @@ def _put_between(
 
 
 @compiled()
-def _gather(rules: Rules, thrown: Field, carried: Field, own: Field, rest: Mask) -> Any:
-    """What is thrown, and what goes between where that stretches: (n, 5)."""
-    height, width = rest.shape
-    denser = np.ones((height, width), np.uint8)
+def _stretch(rules: Rules, thrown: Field, denser: NDArray[np.uint8]) -> Any:
+    """How densely each cell is to be thrown, see `_denser`; returns how many points that puts between the others."""
+    _, height, width = thrown.shape
+    limit = np.float32(rules.stretched**2)
+    along, below, down = (np.empty(width - 1, np.float32), np.empty(width - 1, np.float32), np.empty(width, np.float32))
     count = 0
-    for row in range(height):
+    _steps(thrown[0, 0], thrown[1, 0], below)
+    for row in range(height - 1):
+        for col in range(width - 1):
+            along[col] = below[col]
+        _steps(thrown[0, row + 1], thrown[1, row + 1], below)
         for col in range(width):
-            count += not rest[row, col]
-            if row + 1 < height and col + 1 < width:
-                denser[row, col] = _denser(rules, thrown, row, col)
-                count += denser[row, col] ** 2 - 1
-    out = np.empty((count, 5), np.float32)
-    n = 0
-    for row in range(height):
-        for col in range(width):
-            if not rest[row, col]:
-                out[n, Y], out[n, X] = thrown[1, row, col] + np.float32(row), thrown[0, row, col] + np.float32(col)
-                out[n, U], out[n, V], out[n, OWN] = carried[0, row, col], carried[1, row, col], own[row, col]
-                n += 1
-    if n == count:
-        return out
-    for row in range(height):
+            u, v = thrown[0, row + 1, col] - thrown[0, row, col], thrown[1, row + 1, col] - thrown[1, row, col]
+            down[col] = u * u + v * v
+        found = 0
+        for col in range(width - 1):
+            found += max(max(along[col], below[col]), max(down[col], down[col + 1])) > limit
+        if found:  # hardly any row has some
+            for col in range(width - 1):
+                many = _denser(rules, thrown, row, col)
+                denser[row, col] = many
+                count += many * many - 1
+    return count
+
+
+@compiled()
+def _steps(u: Field, v: Field, out: Field) -> None:
+    """How far the points of a row are thrown apart, squared."""
+    for k in range(out.size):
+        out[k] = (u[k + 1] - u[k]) * (u[k + 1] - u[k]) + (v[k + 1] - v[k]) * (v[k + 1] - v[k])
+
+
+@compiled()
+def _between(rules: Rules, thrown: Field, carried: Field, own: Field) -> Any:
+    """What is thrown between the grid's own points where that stretches: (n, 5)."""
+    height, width = own.shape
+    denser = np.ones((height, width), np.uint8)
+    out = np.empty((_stretch(rules, thrown, denser) if min(height, width) > 1 else 0, 5), np.float32)
+    n, row = 0, 0
+    while n < out.shape[0]:
         for col in range(width):
             many = denser[row, col]
             for place in range(1, many * many):  # the cell's first corner is thrown anyway
                 _put_between(out, n, thrown, carried, own, row, col, place // many, place % many, many)
                 n += 1
+        row += 1
     return out
 
 
 @compiled()
-def _before(at: Any, size: int) -> Any:
+def before(at: Any, size: Any) -> Any:
     """The grid point before a position, and the share of the one after; what is far out is just out."""
     held = at if at > np.float32(-1) else np.float32(-1)  # so that what is not a number is out of the picture, too
     held = held if held < np.float32(size) else np.float32(size)
-    low = np.floor(held)
-    return int(low), held - low
+    low = np.float32(np.int32(held + ONE)) - ONE
+    low = low if low <= held else low - ONE
+    return np.int32(low), held - low
 
 
 @compiled()
-def _add_up(thrown: Field, sums: Sums) -> None:
-    """Sums (h, w, 4) of what landed: how much, U, V, U² + V², each by its bilinear share."""
-    height, width, _ = sums.shape
-    for n in range(thrown.shape[0]):
-        low_y, fy = _before(thrown[n, Y], height)
-        low_x, fx = _before(thrown[n, X], width)
-        u, v = thrown[n, U], thrown[n, V]
-        energy = u * u + v * v
-        for row in range(max(low_y, 0), min(low_y + 2, height)):
-            part = ONE - fy if row == low_y else fy
-            for col in range(max(low_x, 0), min(low_x + 2, width)):
-                share = part * (ONE - fx if col == low_x else fx)
-                sums[row, col, 0] += share
-                sums[row, col, 1] += share * u
-                sums[row, col, 2] += share * v
-                sums[row, col, 3] += share * energy
+def _throw(canvas: Canvas, at: Any, row: Any, fy: Any, fx: Any, u: Any, v: Any) -> None:
+    """Add a point to the four of the canvas around it, of which the first one's sums begin at `at`."""
+    energy = u * u + v * v
+    for corner in range(FOUR):
+        share = (fy if corner // TWO else ONE - fy) * (fx if corner % TWO else ONE - fx)
+        place = at + (corner // TWO) * row + (corner % TWO) * FOUR
+        canvas[place] += share
+        canvas[place + U_ONE] += share * u
+        canvas[place + TWO] += share * v
+        canvas[place + TWO + U_ONE] += share * energy
+
+
+@compiled()
+def _add_up(thrown: Field, carried: Field, rest: Mask, extra: Field, base: NDArray[np.uint32], canvas: Canvas) -> None:
+    """Sums of what landed on each point of the canvas: how much, U, V, U² + V², each by its bilinear share.
+
+    Args:
+        extra: what `_between` puts between the points.
+        base: (h, w); takes the point of the canvas above and to the left of where each lands.
+        canvas: of the picture's points and one more above and to the left, two more below and to the right,
+            row by row, four sums each.
+    """
+    _, height, width = thrown.shape
+    row_step = np.uint64(4 * (width + 3))
+    fy, fx = np.empty(width, np.float32), np.empty(width, np.float32)
+    for row in range(height):
+        for col in range(width):
+            low_y, fy[col] = before(thrown[1, row, col] + np.float32(row), height)
+            low_x, fx[col] = before(thrown[0, row, col] + np.float32(col), width)
+            base[row, col] = np.uint32((low_y + 1) * np.int32(width + 3) + low_x + 1)
+        for col in range(width):
+            if not rest[row, col]:
+                at = FOUR * np.uint64(base[row, col])
+                _throw(canvas, at, row_step, fy[col], fx[col], carried[0, row, col], carried[1, row, col])
+    for n in range(extra.shape[0]):
+        low_y, share_y = before(extra[n, Y], height)
+        low_x, share_x = before(extra[n, X], width)
+        at = FOUR * np.uint64((low_y + 1) * (width + 3) + low_x + 1)
+        _throw(canvas, at, row_step, share_y, share_x, extra[n, U], extra[n, V])
 
 
 @compiled()
 def _average(
     rules: Rules,
-    sums: Sums,
+    canvas: Canvas,
     carried: Field,
     rest: Mask,
     borne: Field,
     stride: float,
     field: Field,
+    landed_: Sums,
     number: NDArray[np.int32],
 ) -> Any:
-    """Means of what landed and what rests. Returns how many places have unlike ones; `number` is each one's, or −1."""
+    """Means of what landed, how much that was, and what rests.
+
+    Returns how many places have unlike ones; `number` is each one's, or −1.
+    """
     _, height, width = carried.shape
     least, ripple = (rules.apart * stride) ** 2, rules.ripple**2
     count = 0
     for row in range(height):
         for col in range(width):
-            landed = sums[row, col, 0]
-            total, u, v, energy = landed, sums[row, col, 1], sums[row, col, 2], sums[row, col, 3]
+            at = FOUR * np.uint64((row + 1) * (width + 3) + col + 1)
+            landed = canvas[at]
+            total, u, v, energy = landed, canvas[at + U_ONE], canvas[at + TWO], canvas[at + TWO + U_ONE]
+            landed_[row, col] = landed
             if rest[row, col]:
                 still_u, still_v = carried[0, row, col], carried[1, row, col]
                 total += 1
@@ -222,41 +273,51 @@ def _far(own: Any) -> Any:
 
 
 @compiled()
-def _touching(thrown: Field, number: NDArray[np.int32], out: NDArray[np.uint32]) -> Any:
-    """How many points land beside any numbered place; `out` is told which."""
+def _touching(
+    thrown: Field, carried: Field, own: Field, rest: Mask, extra: Field, base: NDArray[np.uint32],
+    number: NDArray[np.int32],
+) -> Any:  # fmt: skip
+    """The points that land beside any numbered place: (n, 5)."""
     height, width = number.shape
-    beside = np.zeros((height + 2, width + 2), np.bool_)  # at row − 1, column − 1
+    line = width + 3
+    beside = np.zeros((height + 3) * line, np.bool_)  # by the point of the canvas before
     for row in range(height):
         for col in range(width):
             if number[row, col] >= 0:
-                beside[row, col] = beside[row, col + 1] = beside[row + 1, col] = beside[row + 1, col + 1] = True
+                at = row * line + col
+                beside[at] = beside[at + 1] = beside[at + line] = beside[at + line + 1] = True
+    out = np.empty((height * width + extra.shape[0], 5), np.float32)
     count = 0
-    for n in range(thrown.shape[0]):
-        row, _ = _before(thrown[n, Y], height)
-        col, _ = _before(thrown[n, X], width)
-        if beside[row + 1, col + 1]:
-            out[count] = n
+    for row in range(height):
+        for col in range(width):
+            if beside[base[row, col]] and not rest[row, col]:
+                to = out[count]
+                to[Y], to[X] = thrown[1, row, col] + np.float32(row), thrown[0, row, col] + np.float32(col)
+                to[U], to[V], to[OWN] = carried[0, row, col], carried[1, row, col], own[row, col]
+                count += 1
+    for n in range(extra.shape[0]):
+        low_y, _ = before(extra[n, Y], height)
+        low_x, _ = before(extra[n, X], width)
+        if beside[(low_y + 1) * line + low_x + 1]:
+            out[count] = extra[n]
             count += 1
-    return count
+    return out[:count]
 
 
 @compiled()
 def _arrivals(
-    thrown: Field, number: NDArray[np.int32], who: NDArray[np.uint32], where: NDArray[np.int32], shares: Field
+    points: Field, number: NDArray[np.int32], who: NDArray[np.uint32], where: NDArray[np.int32], shares: Field
 ) -> Any:
     """How often a point comes to a numbered place; the others are told which, where, and by what share.
 
     By the four corners that a point shares itself among first, the order in which NumPy adds them up.
     """
     height, width = number.shape
-    points = np.empty(thrown.shape[0], np.uint32)
-    touching = _touching(thrown, number, points)
     count = 0
     for corner in range(4):
-        for k in range(touching):
-            n = points[k]
-            row, fy = _before(thrown[n, Y], height)
-            col, fx = _before(thrown[n, X], width)
+        for n in range(points.shape[0]):
+            row, fy = before(points[n, Y], height)
+            col, fx = before(points[n, X], width)
             row, part = (row + 1, fy) if corner // 2 else (row, ONE - fy)
             col, share = (col + 1, part * fx) if corner % 2 else (col, part * (ONE - fx))
             if 0 <= row < height and 0 <= col < width and number[row, col] >= 0 and share > 0:
@@ -268,7 +329,7 @@ def _arrivals(
 @compiled()
 def _resolve(
     rules: Rules,
-    thrown: Field,
+    points: Field,
     carried: Field,
     own: Field,
     rest: Mask,
@@ -280,15 +341,18 @@ def _resolve(
 ) -> None:
     """Let one mover win each of the `count` numbered places; `field` is set in place."""
     height, width = number.shape
-    who = np.empty(4 * thrown.shape[0], np.uint32)
+    who = np.empty(4 * points.shape[0], np.uint32)
     where, shares = np.empty(who.size, np.int32), np.empty(who.size, np.float32)
-    arrivals = _arrivals(thrown, number, who, where, shares)
+    arrivals = _arrivals(points, number, who, where, shares)
     best, winner = np.empty(count, np.float32), np.zeros((count, 2), np.float64)
     for place in range(count):
         best[place] = -1
+    far = np.empty(points.shape[0], np.float32)
+    for n in range(far.size):
+        far[n] = _far(points[n, OWN])
     for k in range(arrivals):
         n = who[k]
-        _contend(best, winner, where[k], _far(thrown[n, OWN]) + shares[k], thrown[n, U], thrown[n, V])
+        _contend(best, winner, where[k], far[n] + shares[k], points[n, U], points[n, V])
     within, total = np.empty(count, np.float64), np.zeros((count, 3), np.float64)
     for row in range(height):
         for col in range(width):
@@ -301,7 +365,7 @@ def _resolve(
             within[place] = max(rules.alike**2 * (against_u**2 + against_v**2), (rules.same * stride) ** 2)
     for k in range(arrivals):
         n = who[k]
-        _side_with(winner, within, total, where[k], shares[k], thrown[n, U], thrown[n, V])
+        _side_with(winner, within, total, where[k], shares[k], points[n, U], points[n, V])
     for row in range(height):
         for col in range(width):
             place = number[row, col]
@@ -317,7 +381,7 @@ def _resolve(
     types.void(
         types.NamedUniTuple(types.float64, len(RULES), Rules),
         array("floats", 3), array("floats", 3), array("floats", 2), array("flags", 2), array("floats", 3),
-        types.float64, array("floats", 3, True), array("doubles", 3, True),
+        types.float64, array("floats", 3, True), array("doubles", 2, True),
     )
 )  # fmt: skip
 def _splat(
@@ -329,20 +393,23 @@ def _splat(
     borne: Field,
     stride: float,
     field: Field,
-    sums: Sums,
+    landed: Sums,
 ) -> None:
-    points = _gather(rules, thrown, carried, own, rest)
-    _add_up(points, sums)
+    height, width = rest.shape
+    extra = _between(rules, thrown, carried, own)
+    base, canvas = np.empty(rest.shape, np.uint32), np.zeros(4 * (height + 3) * (width + 3), np.float64)
+    _add_up(thrown, carried, rest, extra, base, canvas)
     number = np.empty(rest.shape, np.int32)
-    count = _average(rules, sums, carried, rest, borne, stride, field, number)
+    count = _average(rules, canvas, carried, rest, borne, stride, field, landed, number)
     if count:
+        points = _touching(thrown, carried, own, rest, extra, base, number)
         _resolve(rules, points, carried, own, rest, borne, stride, number, count, field)
 
 
 def splat(points: Points, rest: Mask, borne: Field, stride: float) -> tuple[Field, Sums]:
     """See `magfilter.splat.splat`."""
     thrown, carried, own = (np.ascontiguousarray(part, np.float32) for part in points)
-    field, sums = np.empty_like(carried), np.zeros((*rest.shape, 4))
+    field, landed = np.empty_like(carried), np.empty(rest.shape)
     ground = np.ascontiguousarray(np.broadcast_to(borne, field.shape), np.float32)
-    _splat(RULES, thrown, carried, own, np.ascontiguousarray(rest), ground, float(stride), field, sums)
-    return field, np.ascontiguousarray(sums[:, :, 0])
+    _splat(RULES, thrown, carried, own, np.ascontiguousarray(rest), ground, float(stride), field, landed)
+    return field, landed
