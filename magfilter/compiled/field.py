@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numpy.typing import NDArray
 
 from magfilter.compiled.compiler import array, compiled
-from magfilter.compiled.splat import before
+from magfilter.compiled.points import Field, Mask, before
 
 __all__ = ["against", "from_around", "hidden", "throw"]
-
-Field = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Sums = NDArray[np.float64]
 
 
 @compiled(
