@@ -19,13 +19,16 @@ import click
 
 from magfilter.adaptation import Interrupted
 from magfilter.compiled import kernels
+from magfilter.entry import STOPPED, hear_interrupts
 from magfilter.errors import MagfilterError, Stopped
+from magfilter.media.sequence import PictureFiles
 from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
 from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
 from magfilter.stages import THREAD_PREFIX, start_stage
+from magfilter.stdout import StdoutError, watch_stdout
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -38,7 +41,7 @@ __all__ = [
     "told_in_a_line",
 ]
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = STOPPED
 COMPILING = "compiling what measures and moves pictures, once on this machine"
 PATIENCE = 3.0  # seconds; loading what was compiled before takes less
 # How what ffmpeg's users type is said here, where the name is not the same with two dashes.
@@ -74,6 +77,8 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As stderr does: a file in the code page of a Windows machine holds neither × nor every name.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if arguments is None:
+        watch_stdout(_reader_gone)
     code = _run(command, name, arguments)
     left = any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate())
     if left and arguments is None:
@@ -131,6 +136,7 @@ def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) 
                 # The process ends without unwinding. Windows removes no open file: it stays until the next job.
                 with suppress(OSError):
                     part_path(target).unlink(missing_ok=True)
+                PictureFiles.give_up()
             os._exit(EXIT_INTERRUPTED)
         stop.set()
         if not quiet:
@@ -172,6 +178,7 @@ def pipe_closed() -> int:
 def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        hear_interrupts()
         _check_dashes(command, words)
         # Else click expands names on Windows, and clip[1].mp4 becomes clip1.mp4 where that is there.
         command.main(words, prog_name=name, standalone_mode=False, windows_expand_args=False)
@@ -195,6 +202,8 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
             raise
         return pipe_closed()
     except MagfilterError as error:
+        if isinstance(error, StdoutError):
+            pipe_closed()  # what is left in its buffer must not fail again at the end
         click.echo(f"{name}: {_one_line(error)}", err=True)
         return error.exit_code
     except MemoryError:

@@ -342,6 +342,40 @@ def test_disk_full_half_way(clips, tmp_path):
     assert (tmp_path / "out.mkv").read_bytes() == b"old"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("magfilter", ["--help"]),
+        ("magfilter", ["in.mp4", "--info"]),
+        ("magfilter.measure", ["in.mp4", "-o", "-", "-q"]),
+        ("magfilter.find", ["in.mp4", "-q"]),
+    ],
+)
+def test_standard_output_on_a_full_disk(clips, tmp_path, module, options, buffered):
+    clips("in.mp4", frames=20)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": buffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *options], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, env=environment
+        )
+    last = done.stderr.decode().splitlines()[-1]
+    assert "standard output cannot be written: no space left on device; free some space" in last
+    assert "Traceback" not in done.stderr.decode()
+    assert done.returncode == 1
+
+
+def test_disk_full_in_the_middle_of_a_picture(clips, tmp_path):
+    """What libav had begun goes; what something else left under such a name stays."""
+    clips("in.mp4", frames=30, noise=True, size=(320, 240))
+    (tmp_path / "p0009.png.tmp").write_bytes(b"another's")
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
+    code, err = end(start("in.mp4", "p%04d.png", "-a", 1, "-q", preexec_fn=limit, cwd=tmp_path))
+    check_refusal(code, "", err, 1, "p%04d.png cannot be written: File too large")
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "p0009.png.tmp"]
+
+
 def test_a_bug_is_one_line_too(run, clips, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("two\nlines")
@@ -793,6 +827,29 @@ def test_second_ctrl_c_aborts_at_once(clips, tmp_path):
     assert "Traceback" not in err
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mkv"]
     assert (tmp_path / "out.mkv").read_bytes() == b"old"
+
+
+def test_a_second_signal_leaves_whole_pictures_only(clips, tmp_path):
+    source = clips("in.mp4", frames=200)
+    slow = (
+        "import time, pathlib, magfilter\n"
+        "def finish(self):\n"
+        "    pathlib.Path('p0900.png.tmp').touch()\n"  # as if libav were in the middle of one
+        "    pathlib.Path('ready').touch()\n"
+        "    time.sleep(60)\n"
+        "magfilter.VideoWriter.finish = finish\n"
+    )
+    ready = "from magfilter.compiled import kernels\nkernels()"
+    process = start(source, "p%04d.png", "-t", "0.2", code=slow + ready, cwd=tmp_path)
+    wait_for((tmp_path / "ready").exists)
+    assert (tmp_path / ".p%04d.png.lock").exists()
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+    code, err = end(process)
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", *(f"p000{n}.png" for n in range(1, 6)), "ready"]
 
 
 def test_ctrl_c_while_nobody_reads(clips, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -45,3 +46,43 @@ def test_every_console_script_begins_there():
     for target in scripts.values():
         module, name = target.split(":")
         assert callable(getattr(import_module(module), name))
+
+
+WHILE_IMPORTING = """
+import os, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+from magfilter import entry
+sys.argv = ["it", "--help"]
+entry.{command}()
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_before_there_is_a_job_end_it_quietly(command, name):
+    code = WHILE_IMPORTING.format(command=command, number=int(getattr(signal, name)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_what_was_to_be_ignored_is():
+    code = WHILE_IMPORTING.format(command="magnify", number=int(signal.SIGHUP))
+    nohup = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=nohup)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_is_an_exception_again_once_a_command_runs():
+    code = """
+import signal, sys
+from magfilter import command, entry
+command._check_dashes = lambda *_: print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+sys.argv = ["it", "--version"]
+entry.magnify()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "True"

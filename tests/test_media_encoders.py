@@ -9,7 +9,7 @@ import time
 import av.logging
 import pytest
 
-from magfilter.errors import OptionError
+from magfilter.errors import OptionError, OutputError
 from magfilter.media import encoders
 from magfilter.media.encoders import EncodeOptions, plan_encoder
 from magfilter.media.frame import Colour, PixelLayout
@@ -98,3 +98,41 @@ def test_stderr_is_taken_only_from_encoders_that_write_to_it(monkeypatch):
 def test_a_quality_that_is_no_number_is_refused(crf):
     with pytest.raises(OptionError, match=r"crf must be a number of 0 .best. or more; got"):
         EncodeOptions(crf=crf)
+
+
+@pytest.mark.parametrize("size", [(1, 50), (1, 2), (3, 3), (1, 1)])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "gray16le"])
+def test_ffv1_takes_pictures_of_a_few_pixels(size, pix_fmt):
+    layout = PixelLayout.from_name(pix_fmt)
+    plan = plan_encoder(EncodeOptions(codec="ffv1"), "matroska", False, layout, size, Colour(), None)
+    assert plan.pix_fmt == pix_fmt
+    assert plan.options.get("slices") in (None, "1")
+
+
+def test_slices_that_were_asked_for_are_kept():
+    layout = PixelLayout.from_name("yuv444p")
+    wanted = EncodeOptions(codec="ffv1", options=(("slices", "4"),))
+    with pytest.raises(OutputError, match="ffv1 rejects slices=4"):
+        plan_encoder(wanted, "matroska", False, layout, (1, 50), Colour(), None)
+
+
+@pytest.mark.parametrize(("size", "instead"), [((1, 50), "libx264"), ((16, 1), "ffv1")])
+def test_no_encoder_is_advised_that_refuses_the_picture_too(size, instead):
+    with pytest.raises(OutputError, match=f"use another encoder with -c:v, such as {instead}$"):
+        plan_encoder(
+            EncodeOptions(codec="libx265"), "matroska", False, PixelLayout.from_name("yuv444p"), size, Colour(), None
+        )
+
+
+def test_what_was_refused_is_not_advised(monkeypatch):
+    monkeypatch.setattr(encoders, "_try_open", lambda plan, options: (ValueError("no"), "", []))
+    with pytest.raises(OutputError, match=r"use another encoder with -c:v$"):
+        plan("ffv1")
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_opacity_in_webm(codec):
+    layout = PixelLayout.from_name("yuva420p")
+    assert (
+        plan_encoder(EncodeOptions(codec=codec), "webm", False, layout, (64, 48), Colour(), None).pix_fmt == "yuva420p"
+    )

@@ -84,6 +84,28 @@ def test_big_endian_and_yuvj_and_float():
     assert cousin("cuda") is None
 
 
+@pytest.mark.parametrize("end", ["le", "be"])
+@pytest.mark.parametrize("bits", [(5, 5, 5), (5, 6, 5)], ids=["555", "565"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_few_bits_are_spread_over_eight(order, bits, end):
+    """White is white: 31 of 31 becomes 255, with the upper bits repeated below, as everybody does."""
+    name = order + "".join(map(str, bits)) + end
+    words = np.random.default_rng(1).integers(0, 1 << sum(bits), (8, 16)).astype("<u2")
+    words[0, 0] = (1 << sum(bits)) - 1
+    frame = av.VideoFrame(16, 8, name)
+    plane = frame.planes[0]
+    np.frombuffer(plane, ">u2" if end == "be" else "<u2").reshape(8, plane.line_size // 2)[:, :16] = words
+    found = read_planes(frame, cousin(name), VideoReformatter())
+    high, middle, low = words >> (bits[1] + bits[2]), words >> bits[2], words
+    spread = []
+    for values, n in zip((high, middle, low), bits, strict=True):
+        values = values & ((1 << n) - 1)
+        spread.append(values << (8 - n) | values >> (2 * n - 8))
+    red, green, blue = spread if order == "rgb" else spread[::-1]
+    for plane, expected in zip(found, (green, blue, red), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+
+
 def test_bottom_up_pictures_are_upright():
     graph = av.filter.Graph()
     source = graph.add_buffer(width=16, height=8, format="yuv420p", time_base=av.time_base and "1/25")

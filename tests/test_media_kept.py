@@ -127,6 +127,27 @@ def test_a_lost_pixel_aspect_ratio_is_told(clips, name, options, kept):
         assert (reader.info.sar == Fraction(4, 3)) == kept
 
 
+def test_y4m_is_not_said_to_have_no_place_for_it(clips):
+    source = clips("in.mp4", frames=2, sar=Fraction(4, 3))
+    _, writer = rewrite(source, other(source, "out.y4m"))
+    (line,) = [line for line in writer.warnings if "pixel aspect ratio 4:3 is left out" in line]
+    assert "PyAV cannot write it into yuv4mpegpipe" in line
+    assert "-aspect 16:9 FIXED.y4m" in line
+    assert "libx264" not in line, "y4m holds raw video only"
+
+
+@pytest.mark.parametrize(
+    ("options", "tag", "told"),
+    [({}, "1", False), ({"pix_fmt": "yuv420p"}, None, False), ({"codec": "libsvtav1"}, None, True)],
+)
+def test_a_file_says_that_it_has_opacity_if_it_has(clips, options, tag, told):
+    source = clips("in.webm", frames=2, codec="libvpx-vp9", pix_fmt="yuva420p")
+    _, writer = rewrite(source, other(source, "out.webm"), **options)
+    assert any("opacity is lost" in line for line in writer.warnings) == told
+    with av.open(other(source, "out.webm")) as container:
+        assert container.streams.video[0].metadata.get("alpha_mode") == tag
+
+
 def test_trying_out_leaves_no_file(clips, tmp_path, monkeypatch):
     """Pictures have no container that could be written to memory."""
     source = clips("in.mp4", frames=2, sar=Fraction(4, 3), colour=FULL)

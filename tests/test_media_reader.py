@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from clips import TICKS, VFR, cut, packets, picture
 
 from magfilter.errors import InputError, OptionError
-from magfilter.media import CopiedPacket, Frame, VideoReader
+from magfilter.media import CopiedPacket, Frame, VideoReader, opacity
 from magfilter.media.convert import cousin, read_planes
 
 
@@ -404,3 +404,95 @@ def test_the_first_frame_is_there_until_it_was_given_out(clips):
 def test_stretches_that_are_none(clips, options, text):
     with pytest.raises(OptionError, match=text):
         VideoReader(clips("a.mp4"), **options)
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libvpx-vp9", {}), ("libvpx", {"auto-alt-ref": "0"})])
+def test_opacity_of_webm_is_decoded(clips, codec, options):
+    path = clips("a.webm", codec=codec, pix_fmt="yuva420p", options={"crf": "4", "b": "2M", **options})
+    with VideoReader(path) as reader:
+        items = [item for item in reader if isinstance(item, Frame)]
+        assert (reader.info.pixel_format, reader.warnings) == ("yuva420p", [])
+    assert [item.time for item in items] == pytest.approx([i / 25 for i in range(10)])
+    for i, item in enumerate(items):
+        (expected,) = read_planes(picture(i, 64, 48, "yuva420p"), cousin("yuva420p"), VideoReformatter())[3:]
+        assert np.abs(item.planes[3].astype(int) - expected).mean() < 6
+    assert len(frames(path, start=0.2)) == 5
+    assert frames(path, start=0.2)[0].layout.alpha
+
+
+def test_opacity_that_cannot_be_decoded_is_told(clips, monkeypatch):
+    path = clips("a.webm", codec="libvpx-vp9", pix_fmt="yuva420p")
+    monkeypatch.setattr(opacity, "_DECODERS", {"vp9": "no-such-decoder"})
+    with VideoReader(path) as reader:
+        assert reader.info.pixel_format == "yuv420p"
+        (line,) = reader.warnings
+    assert "opacity is lost" in line
+
+
+def paletted(path, pictures) -> str:
+    """Raw video of (indices, entries as 0xAARRGGBB), every picture with a palette of its own."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 8, "pal8"
+        for number, (indices, entries) in enumerate(pictures):
+            frame = av.VideoFrame(16, 8, "pal8")
+            np.frombuffer(frame.planes[0], np.uint8).reshape(8, -1)[:, :16] = indices
+            palette = np.frombuffer(frame.planes[1], np.uint32)
+            palette[:] = 0
+            palette[: len(entries)] = entries
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return str(path)
+
+
+RED, CLEAR, HALF = 0xFFFF0000, 0x00FF0000, 0x80112233
+
+
+def test_palettes_with_opacity_keep_it(tmp_path):
+    path = paletted(tmp_path / "a.nut", [(np.arange(16) % 3, [RED, CLEAR, HALF]), (0, [RED])])
+    first, second = frames(path)
+    assert first.layout.name == second.layout.name == "gbrap"
+    pixels = [tuple(int(plane[0, x]) for plane in first.planes) for x in range(3)]
+    assert pixels == [(0, 0, 255, 255), (0, 0, 255, 0), (0x22, 0x33, 0x11, 0x80)]
+    assert (second.planes[3] == 255).all()
+
+
+def test_opaque_palettes_are_rgb_and_entries_that_nobody_filled_do_not_count(tmp_path):
+    path = paletted(tmp_path / "a.nut", [(0, [RED]), (np.arange(16) % 2, [RED, 0xFF00FF00])])
+    with VideoReader(path) as reader:
+        assert [item.layout.name for item in reader if isinstance(item, Frame)] == ["gbrp", "gbrp"]
+        assert not reader.warnings
+
+
+def test_palettes_that_lose_opacity_on_the_way_are_told(tmp_path):
+    path = paletted(tmp_path / "a.nut", [(0, [RED]), (0, [RED]), (0, [CLEAR]), (0, [0])])
+    with VideoReader(path) as reader:
+        assert [item.layout.name for item in reader if isinstance(item, Frame)] == ["gbrp"] * 4
+        (line,) = reader.warnings
+    assert "opacity is lost from frame 2 on" in line
+
+
+@pytest.mark.parametrize("options", [{"start": 0.21, "duration": 0.01}, {"start": 0.21, "duration": 0.001}])
+def test_a_duration_in_which_no_frame_begins(clips, options):
+    with pytest.raises(InputError, match="no frame begins within the duration that was asked for; give a longer"):
+        VideoReader(clips("a.mkv", frames=20), **options)
+
+
+def webp(animated: bool) -> bytes:
+    """The header of a WebP with nothing behind it."""
+    chunk = b"VP8X" + (10).to_bytes(4, "little") + bytes([0x02 if animated else 0]) + bytes(9)
+    chunk += b"ANMF" + (16).to_bytes(4, "little") + bytes(16)
+    return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize("name", ["a.webp", "named.png"])
+def test_animated_webp_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(webp(True))
+    with pytest.raises(InputError, match="is an animated WebP, which libav cannot decode; make it pictures first"):
+        VideoReader(path)
+    path.write_bytes(webp(False))
+    with pytest.raises(InputError) as told:
+        VideoReader(path)
+    assert "is an animated" not in str(told.value)

@@ -15,7 +15,17 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from .frame import PixelLayout, Plane
 
-__all__ = ["ACCURATE", "Cousin", "allocate", "cousin", "fill_planes", "packed_twins", "read_planes"]
+__all__ = [
+    "ACCURATE",
+    "Cousin",
+    "allocate",
+    "cousin",
+    "fill_planes",
+    "packed_twins",
+    "read_planes",
+    "see_through",
+    "taken_in",
+]
 
 # swscale's default flags lose a luma step in round trips; these do not.
 ACCURATE = (
@@ -47,6 +57,9 @@ _COUSINS = {
     "gbrp16le": "rgb48le rgb48be bgr48le bgr48be",
     "gbrap16le": "rgba64le rgba64be bgra64le bgra64be ya16le ya16be",
 }
+# RGB of 15 and 16 bits a pixel: on the way to planes swscale only shifts, and white becomes 0xf8; on the way to rgb24
+# it spreads 5 and 6 bits over 8 as they should be, if the bytes are in the order of little-endian machines.
+_SPREAD = tuple(f"{order}{bits}{end}" for order in ("rgb", "bgr") for bits in (555, 565) for end in ("le", "be"))
 _BY_SOURCE = {source: target for target, sources in _COUSINS.items() for source in sources.split()}
 
 
@@ -87,6 +100,37 @@ def cousin(name: str) -> Cousin | None:
     return Cousin(layout, False, True, lossless) if layout else None
 
 
+def see_through(frame: av.VideoFrame) -> bool:
+    """Whether a picture with a palette has entries that are not opaque."""
+    if frame.format.name != "pal8":
+        return False
+    indices, entries = (memoryview(plane) for plane in frame.planes)
+    palette = np.frombuffer(entries, np.uint32)
+    clear = palette >> 24 != 255
+    if not clear.any():
+        return False
+    if palette[clear].any():
+        return True
+    # All that is clear is 0, and so are entries that no file has filled: it counts if a pixel has it.
+    rows = np.frombuffer(indices, np.uint8).reshape(frame.height, -1)[:, : frame.width]
+    return bool(clear[np.unique(rows)].any())
+
+
+def taken_in(frame: av.VideoFrame, before: Cousin | None) -> Cousin | None:
+    """How a frame is taken in; as `cousin`, but a palette with opacity keeps it.
+
+    Args:
+        before: how the frames before it were. Palettes may become clear or opaque; the layout stays.
+    """
+    how = cousin(frame.format.name)
+    if how is None or frame.format.name != "pal8":
+        return how
+    clear = cousin("rgba")
+    if before is not None and clear is not None and before.layout in (how.layout, clear.layout):
+        return before
+    return clear if see_through(frame) else how
+
+
 def _nearest(name: str) -> PixelLayout | None:
     """16-bit RGB for float, Bayer and other formats that no integer planar format matches."""
     try:
@@ -101,6 +145,10 @@ def _nearest(name: str) -> PixelLayout | None:
 
 def read_planes(frame: av.VideoFrame, how: Cousin, reformatter: VideoReformatter) -> tuple[Plane, ...]:
     """Copies of the frame's planes, 2-D C-contiguous, without padding."""
+    if frame.format.name in _SPREAD:
+        if frame.format.name.endswith("be"):
+            frame = reformatter.reformat(frame, format=frame.format.name[:-2] + "le", interpolation=ACCURATE)
+        frame = reformatter.reformat(frame, format="rgb24", interpolation=ACCURATE)
     if how.repack:
         frame = reformatter.reformat(frame, format=how.layout.name, interpolation=ACCURATE)
     layout, planes = how.layout, []

@@ -91,6 +91,8 @@ def encoder_options(options: EncodeOptions, codec: str, format: str, pix_fmt: st
         chosen.update(_QUANTISER)
     if codec == "dnxhd" and pix_fmt in _DNXHR and "b" not in given:
         chosen["profile"] = _DNXHR[pix_fmt]
+    if codec == "libvpx" and pix_fmt == "yuva420p":
+        chosen["auto-alt-ref"] = "0"  # it refuses opacity otherwise
     if codec in _DEFAULT_CRF:
         chosen["crf"] = str(_DEFAULT_CRF[codec])
     for name, value in (

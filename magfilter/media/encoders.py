@@ -7,7 +7,7 @@ import difflib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -41,6 +41,8 @@ _GREY_AS_YUV = ("h264", "hevc")
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
 _DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
+# Encoders to name where another one refuses a picture: what is tried, in this order.
+_SUGGESTED = ("ffv1", "libx264", "ffvhuff", "png")
 # Codecs whose time base must be a frame rate, and containers that know no other.
 _FIXED_RATE_CODECS = {
     "mpeg4",
@@ -180,8 +182,13 @@ def _check_tags(plan: EncoderPlan, format: str, sar: Fraction | None) -> None:
         width, height = plan.size
         shape = (sar * width / height).limit_denominator(1000)
         after = f"ffmpeg -i OUT -c copy -aspect {shape.numerator}:{shape.denominator} FIXED"
+        ratio = f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since"
+        if format == "yuv4mpegpipe":  # whose header has a place, for what PyAV can set of raw video nowhere
+            after = f"ffmpeg -i OUT -strict -1 -aspect {shape.numerator}:{shape.denominator} FIXED.y4m"
+            plan.warnings.append(f"{ratio} PyAV cannot write it into {format}; give it to the file afterwards: {after}")
+            return
         plan.warnings.append(
-            f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since {where} has no place for it; "
+            f"{ratio} {where} has no place for it; "
             "-c:v libx264 keeps it" + ("" if format == "mxf" else f", or give it to the file afterwards: {after}")
         )
 
@@ -280,6 +287,12 @@ def _prove(plan: EncoderPlan, asked: EncodeOptions) -> None:
     """Open the encoder once for nothing, so that a wrong option fails now and by name."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise greets on stderr
     error, log, unused = _try_open(plan, plan.options)
+    if error is not None and plan.codec == "ffv1" and "slices" not in plan.options:
+        # Of pictures a few pixels wide or high it finds no number of slices by itself. One suits any.
+        fewer = _try_open(plan, {**plan.options, "slices": "1"})
+        if fewer[0] is None:
+            plan.options["slices"] = "1"
+            error, log, unused = fewer
     if error is None:
         unused = [name for name in unused if name in dict(asked.options)]
         if unused:
@@ -297,8 +310,21 @@ def _prove(plan: EncoderPlan, asked: EncodeOptions) -> None:
     width, height = plan.size
     raise OutputError(
         f"{plan.codec} cannot encode {width}x{height} {plan.pix_fmt}: {log or reason(error)}; "
-        f"use another encoder with -c:v, such as ffv1"
+        f"use another encoder with -c:v{_another(plan, asked)}"
     )
+
+
+def _another(plan: EncoderPlan, asked: EncodeOptions) -> str:
+    """ ", such as " and an encoder that takes this picture; empty if none is found."""
+    for codec in _SUGGESTED:
+        if codec == plan.codec:
+            continue
+        with contextlib.suppress(OutputError, ValueError):
+            names = [f.name for f in _find(codec).video_formats or []]
+            pix_fmt, loss = pixels.choose(plan.layout, names, asked.pix_fmt, codec)
+            if not loss and _try_open(replace(plan, codec=codec, pix_fmt=pix_fmt), {})[0] is None:
+                return f", such as {codec}"
+    return ""
 
 
 # stderr and libav's log level are the whole process's: two threads would restore what the other had set.

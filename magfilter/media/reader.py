@@ -17,10 +17,11 @@ from av.video.reformatter import VideoReformatter
 
 from ..checks import check_number
 from ..errors import InputError, OptionError
-from . import probe, source
-from .convert import Cousin, cousin, read_planes
+from . import opacity, probe, source
+from .convert import Cousin, read_planes, see_through, taken_in
 from .frame import Colour, Frame
 from .hwaccel import hardware
+from .nothing import no_frame
 from .packets import CopiedPacket, trimmed
 from .search import SEEK_BACK, missed, seek, wanted
 from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
@@ -168,6 +169,8 @@ class VideoReader:
             )
         self.is_pipe = source.is_pipe(self.name)
         self.stream.codec_context.thread_count = threads
+        # What was asked to be decoded on a GPU is, without its opacity.
+        self._decoder = (self._hwaccel in ("none", "auto") and opacity.decoder(self.stream)) or self.stream
         # Frame threads hold back a frame each: fast for files, latency on a pipe.
         self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
         self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
@@ -182,7 +185,7 @@ class VideoReader:
         self._first_dts: int | None = None
         self._seen: int | None = None  # pts of the first frame decoded, wanted or not
         self._decoded = self._discarded = 0
-        self._stopped = self._told_interlaced = False
+        self._stopped = self._told_interlaced = self._told_opacity = False
         self._reached = 0.0
         self.skipped = 0
         self._source = self._items()
@@ -228,30 +231,22 @@ class VideoReader:
             )
 
     def _no_frame(self) -> InputError:
+        if self._stopped:
+            why = "no frame begins within the duration that was asked for; give a longer duration"
+            return InputError(f"{self.name}: {why}")
         if self.window.begin and (self._decoded or not self.errors):
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
-        if self.errors and self._hwaccel not in ("none", "auto"):
-            return InputError(
-                f"{self.name}: no frame of video stream #{self.stream.index} could be decoded on {self._hwaccel} "
-                f"({self.errors} errors); use --hwaccel none, or auto"
-            )
-        if self.errors and source.is_live(self.name) and "mp4" in self.container.format.name:
-            return InputError(
-                f"{self.name}: no frame could be decoded; in MP4 and MOV the index often stands at the end, to which "
-                "a pipe cannot go and come back: name the file, or write it with ffmpeg -c copy -movflags +faststart"
-            )
-        if self.errors and (tiff := self._picture_file()):
-            return InputError(f"{self.name}: {tiff.unreadable}")
-        if self.errors:
-            return InputError(
-                f"{self.name}: no frame of video stream #{self.stream.index} could be decoded "
-                f"({self.errors} errors); the file is damaged, copy it again"
-            )
-        return InputError(f"{self.name}: video stream #{self.stream.index} holds no frame; check how it was made")
+        on = None if self._hwaccel in ("none", "auto") else self._hwaccel
+        return no_frame(self.name, self._first_file, self.container, self.stream, self.errors, on)
+
+    @property
+    def _first_file(self) -> str:
+        """The input's own name, or that of its first picture."""
+        return self.name if self._sequence is None else self._sequence.name(self._sequence.first)
 
     def _picture_file(self) -> Tiff | None:
         """What the first picture, or the only one, holds beyond what libav tells; None unless it is a TIFF."""
-        return look(self.name if self._sequence is None else self._sequence.name(self._sequence.first))
+        return look(self._first_file)
 
     @property
     def expected_frames(self) -> int | None:
@@ -371,7 +366,7 @@ class VideoReader:
 
     def _decode(self, packet: Any) -> Iterator[Frame]:
         try:
-            frames = self.stream.decode(packet)
+            frames = self._decoder.decode(packet)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError):
@@ -390,18 +385,26 @@ class VideoReader:
             yield self._convert(frame, pts)
 
     def _convert(self, frame: av.VideoFrame, pts: int) -> Frame:
-        how = cousin(frame.format.name)
+        how = taken_in(frame, self._how)
         if how is None:
             raise InputError(f"{self.name}: pixel format {frame.format.name} is not in memory; decode without a GPU")
         if self._how is None:
             self._how, self._first, self._size = how, frame, (frame.width, frame.height)
             if not how.lossless:
                 self.warnings.append(f"pixel format {frame.format.name} is read as {how.layout.name}, not losslessly")
+            if opacity.promised(self.stream) and not how.layout.alpha:
+                self.warnings.append(opacity.lost(self.name, self.stream))
         elif how.layout != self._how.layout or (frame.width, frame.height) != self._size:
             raise InputError(
                 f"{self.name}: frame {self._decoded - 1} changes from {self._size[0]}x{self._size[1]} "
                 f"{self._how.layout.name} to {frame.width}x{frame.height} {how.layout.name}; "
                 f"cut the file there, or make it uniform first with ffmpeg -vf scale"
+            )
+        elif not how.layout.alpha and not self._told_opacity and see_through(frame):
+            self._told_opacity = True
+            self.warnings.append(
+                f"{self.name}: opacity is lost from frame {self._decoded - 1} on: the palettes before it had none; "
+                "make the file uniform first with ffmpeg -pix_fmt rgba"
             )
         self.corrupt_frames += bool(frame.is_corrupt)
         interlaced = bool(frame.interlaced_frame)

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 from ..errors import InputError, OptionError, OutputError
 from ..locks import BUSY, hold
@@ -17,6 +18,7 @@ __all__ = ["ASSUMED_RATE", "ENCODERS", "ImageSequence", "PictureFiles", "encoder
 ASSUMED_RATE = 25  # frames a second, libav's own where nothing is said
 _FIRST = 1  # number of the first picture where the input has none, as ffmpeg's
 _MOST_RATE = 10000
+_UNFINISHED = ".tmp"  # what libav adds to a picture's name until it is whole
 _PLACE = re.compile(r"%(?:0(\d+))?d")
 _FINE = {"flags": "+qscale", "global_quality": "236"}  # JPEG's quantiser 2, its finest that is common
 
@@ -162,6 +164,7 @@ class PictureFiles:
     """
 
     pipe = False
+    _at_work: ClassVar[set[PictureFiles]] = set()  # of this process, neither committed nor discarded
 
     def __init__(self, target: str, source: str, overwrite: bool, first: int | None) -> None:
         self.check(target, source, overwrite)
@@ -179,6 +182,8 @@ class PictureFiles:
         self.name = "file:" + target
         self._first = _FIRST if first is None else first
         self.options = {"start_number": str(self._first), "atomic_writing": "1"}
+        self._others = self._unfinished()  # somebody else's, or of a job that was killed: left alone
+        self._at_work.add(self)
 
     @staticmethod
     def check(target: str, source: str, overwrite: bool) -> None:
@@ -213,6 +218,7 @@ class PictureFiles:
 
     def commit(self) -> None:
         """Let others write these names; what has been written is whole, and stays."""
+        self._at_work.discard(self)
         held, self._held = self._held, None
         if held:
             if os.name != "nt":  # where an open file cannot be removed
@@ -221,4 +227,25 @@ class PictureFiles:
             with contextlib.suppress(OSError):  # another program may be looking at it; the pictures are there
                 self._lock.unlink(missing_ok=True)
 
-    discard = commit
+    def discard(self) -> None:
+        """The same, after removing the picture that libav was in the middle of; may be called again."""
+        if self._held:
+            self._remove_unfinished()
+        self.commit()
+
+    @classmethod
+    def give_up(cls) -> None:
+        """Remove what all jobs of this process would leave behind if it ended now. Whole pictures stay."""
+        for job in list(cls._at_work):
+            job._remove_unfinished()
+            with contextlib.suppress(OSError):
+                job._lock.unlink(missing_ok=True)
+
+    def _unfinished(self) -> set[int]:
+        """Numbers of the pictures that have no name of their own yet, by what libav calls them."""
+        return set(_numbers(self.target + _UNFINISHED))
+
+    def _remove_unfinished(self) -> None:
+        for number in self._unfinished() - self._others:
+            with contextlib.suppress(OSError):  # whatever brought us here is what is to be told
+                _picture(self.target + _UNFINISHED, number).unlink(missing_ok=True)

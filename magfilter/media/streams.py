@@ -31,7 +31,7 @@ _PICTURES_ATTACHED = ("matroska",)
 _PICTURE_TYPES = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp")}
 _TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption")
 # True of the input's encoding only; stale after the picture has changed.
-_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id")
+_STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "alpha_mode")
 _STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
 _STALE_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder")
 
