@@ -131,7 +131,7 @@ def test_y4m_is_not_said_to_have_no_place_for_it(clips):
     source = clips("in.mp4", frames=2, sar=Fraction(4, 3))
     _, writer = rewrite(source, other(source, "out.y4m"))
     (line,) = [line for line in writer.warnings if "pixel aspect ratio 4:3 is left out" in line]
-    assert "PyAV cannot write it into yuv4mpegpipe" in line
+    assert "since PyAV writes none for rawvideo in yuv4mpegpipe" in line
     assert "-aspect 16:9 FIXED.y4m" in line
     assert "libx264" not in line, "y4m holds raw video only"
 

@@ -181,16 +181,18 @@ def _check_tags(plan: EncoderPlan, format: str, sar: Fraction | None) -> None:
     if oblong and sar and (found.sar is None or not 0.99 < found.sar / sar < 1.01):
         width, height = plan.size
         shape = (sar * width / height).limit_denominator(1000)
-        after = f"ffmpeg -i OUT -c copy -aspect {shape.numerator}:{shape.denominator} FIXED"
-        ratio = f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since"
-        if format == "yuv4mpegpipe":  # whose header has a place, for what PyAV can set of raw video nowhere
-            after = f"ffmpeg -i OUT -strict -1 -aspect {shape.numerator}:{shape.denominator} FIXED.y4m"
-            plan.warnings.append(f"{ratio} PyAV cannot write it into {format}; give it to the file afterwards: {after}")
-            return
-        plan.warnings.append(
-            f"{ratio} {where} has no place for it; "
-            "-c:v libx264 keeps it" + ("" if format == "mxf" else f", or give it to the file afterwards: {after}")
+        # Most containers have a place, but PyAV lets nobody write there: it goes where the encoder puts it, or nowhere.
+        ratio = (
+            f"the pixel aspect ratio {sar.numerator}:{sar.denominator} is left out, since PyAV writes none for {where}"
         )
+        aspect = f"-aspect {shape.numerator}:{shape.denominator}"
+        if format == "yuv4mpegpipe":
+            advice = f"give it to the file afterwards: ffmpeg -i OUT -strict -1 {aspect} FIXED.y4m"
+        elif format == "mxf":
+            advice = "-c:v libx264 keeps it"
+        else:
+            advice = f"-c:v libx264 keeps it, or give it to the file afterwards: ffmpeg -i OUT -c copy {aspect} FIXED"
+        plan.warnings.append(f"{ratio}; {advice}")
 
 
 def _default_codec(
