@@ -34,6 +34,7 @@ from magfilter.measure.output import (
     write_uff,
 )
 from magfilter.measure.result import Motion
+from magfilter.media.descriptors import descriptor
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import Report
@@ -166,7 +167,7 @@ def _check_files(source: str, o: dict[str, Any]) -> None:
     if len(same) < len(names):
         raise OptionError("two outputs have the same name; give each its own file")
     for option, name in (("--plot", o["plot_file"]), ("--uff", o["uff_file"])):
-        if name is not None and is_pipe(name):
+        if name is not None and descriptor(name) is not None:
             raise OptionError(f"{option} writes a file; name one instead of {name}")
     for name in tables:
         check_suffix(name, "a table, as CSV", *TABLE)

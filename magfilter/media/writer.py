@@ -16,6 +16,7 @@ from av.container import Flags
 
 from ..errors import OutputError
 from . import streams
+from .descriptors import cannot_go_back
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
 from .orientation import HOLDING, Orientation
@@ -89,7 +90,7 @@ class VideoWriter:
             codec, private = encoder_of(self.name)
             self._options = replace(self._options, codec=codec, options=(*private.items(), *self._options.options))
         info = reader.info
-        pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
+        pipe = cannot_go_back(self.name)
         size, colour = picture or ((info.width, info.height), info.colour)
         self.sar, self._turn, told = self._orient(info)
         if self._turn:
@@ -304,7 +305,8 @@ class VideoWriter:
         if self.format in _MOV_FAMILY:
             options["video_track_timescale"] = str(self._time_base.denominator)
             if self._part.pipe:
-                flags += ["frag_keyframe", "empty_moov", "default_base_moof"]
+                # Without a trailer: libav takes its length for success and does not see that the disk was full.
+                flags += ["frag_keyframe", "empty_moov", "default_base_moof", "skip_trailer"]
             if any("." in key for key in self._reader.container.metadata):
                 flags.append("use_metadata_tags")  # com.apple.quicktime.… and the like
         if flags:
