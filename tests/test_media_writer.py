@@ -136,6 +136,16 @@ def test_times_that_do_not_rise_are_repaired(clips):
     assert [f.pts for f in frames(target)][2:5] == [7200, 7201, 14400]
 
 
+def test_how_many_times_do_not_rise_is_told(clips):
+    source = clips("in.mp4")
+    with VideoReader(source) as reader:
+        writer = VideoWriter(other(source, "out.mp4"), reader)
+        for i, item in enumerate(reader):
+            writer.write(item.replace(pts=7200) if 3 <= i < 7 else item)
+        writer.finish()
+    assert any("the times of 4 frames do not rise, from frame 3 on" in line for line in writer.warnings)
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
 def test_tags_shape_and_rotation_survive(clips, name):
     source = clips(

@@ -21,6 +21,7 @@ from . import probe, source
 from .convert import Cousin, cousin, read_planes
 from .frame import Colour, Frame
 from .hwaccel import hardware
+from .joins import Joins
 from .packets import CopiedPacket, trimmed
 from .search import SEEK_BACK, missed, seek, wanted
 from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
@@ -185,6 +186,7 @@ class VideoReader:
         self._stopped = self._told_interlaced = False
         self._reached = 0.0
         self.skipped = 0
+        self._joins = Joins(self.container.format.name)
         self._source = self._items()
         self._ahead: deque[Frame | CopiedPacket] = deque()
         self._late = False
@@ -358,12 +360,18 @@ class VideoReader:
                     if packet.size == 0 and packet.dts is None:
                         continue  # PyAV's mark that a stream has ended
                     failures = 0
-                    self._note_end(packet)
-                    yield packet
-                return
+                    yield from self._joined(packet)
+                break
             except av.error.FFmpegError:
                 self.errors += failures == 0
                 failures += 1
+        yield from self._joined(None)
+
+    def _joined(self, packet: Any | None) -> Iterator[Any]:
+        """The packets that may go on after this one, or at the end, with times that go on."""
+        for each in self._joins.rest() if packet is None else self._joins(packet):
+            self._note_end(each)
+            yield each
 
     def _note_end(self, packet: Any) -> None:
         if packet.pts is not None and packet.time_base:
@@ -436,6 +444,12 @@ class VideoReader:
             self.warnings.append(f"{self.name}: {self.errors} packets could not be decoded and were skipped")
         if self.corrupt_frames:
             self.warnings.append(f"{self.name}: {self.corrupt_frames} damaged frames were patched by the decoder")
+        if joins := self._joins.count:
+            often = "" if joins == 1 else f", and {joins} times in all"
+            self.warnings.append(
+                f"{self.name}: times fall back by {self._joins.fall:.2f} seconds at {self._joins.at:.2f}{often}, as in "
+                "files joined end to end; what comes after is moved to go on from there"
+            )
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
         info, expected = self.info, (self.info.frames or 0) - self._discarded

@@ -29,7 +29,14 @@ _VIDEO_ONLY = {
 _PICTURES_AS_STREAMS = ("mp4", "ipod")
 _PICTURES_ATTACHED = ("matroska",)
 _PICTURE_TYPES = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp")}
-_TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption")
+# What MPEG-TS has stream types for, of the types that its muxer otherwise writes as data.
+_TS_CODECS = {
+    "audio": ("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "dca", "truehd", "opus", "s302m"),
+    "subtitle": ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
+}
+_OF_BLOCKS = ("wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice")
+# What is named to keep what a container does not hold, in this order.
+_ADVISED = {"matroska": ".mkv", "mov": ".mov", "avi": ".avi", "nut": ".nut"}
 # True of the input's encoding only; stale after the picture has changed.
 _STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id")
 _STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
@@ -80,20 +87,29 @@ def _is_rewritten(stream: Any, chapters: bool) -> bool:
 
 
 def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
-    """Why `format` cannot hold the stream, or None if it can."""
+    """Why `format` does not get the stream and what would keep it, or None if it gets it."""
     if format in _VIDEO_ONLY:
         return f"{format} holds a single video stream"
     if stream.codec_context is None and stream.type not in ("attachment", "data"):
         return "its codec is unknown to this build of libav"
+    why = _unheld(stream, info, format)
+    if why is None:
+        return None
+    better = next((suffix for name, suffix in _ADVISED.items() if _unheld(stream, info, name) is None), None)
+    if better is not None:
+        return f"{why}; use {better} to keep it"
+    return f"{why}; convert it first, e.g. with ffmpeg -c:a flac" if stream.type == "audio" else why
+
+
+def _unheld(stream: Any, info: StreamInfo, format: str) -> str | None:
+    """Why `format` does not hold the stream, or None if it does."""
     hold = f"{format} cannot hold {info.codec or 'it'}"
-    if stream.type == "subtitle":
-        hold += "; use .mkv to keep it" if format not in ("matroska", "webm") else ""
-    elif format != "matroska":
-        hold += "; use .mkv to keep it"
     if stream.type == "attachment" and format != "matroska":
         return hold
-    if format == "mpegts" and stream.type == "subtitle" and info.codec not in _TS_SUBTITLES:
+    if format == "mpegts" and info.codec not in _TS_CODECS.get(stream.type, (info.codec,)):
         return hold  # the muxer takes it as data that no player knows
+    if format == "nut" and info.codec in _OF_BLOCKS:
+        return hold  # the muxer takes it and forgets how long a block is
     if info.attached_pic and format in _PICTURES_ATTACHED:
         return None
     if info.attached_pic and format not in _PICTURES_AS_STREAMS:
@@ -101,6 +117,9 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
     refused = _refused(format, stream, Fraction(25) if format == "mxf" else None)  # MXF begins with a picture
     if refused is None:
         return None
+    if format == "matroska" and stream.type in ("audio", "video"):
+        # As "A_MS/ACM" it does hold what AVI holds; PyAV does not let it.
+        return f"{info.codec} cannot be copied to {format} by this program"
     text = reason(refused)
     return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
 

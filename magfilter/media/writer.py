@@ -24,6 +24,7 @@ from .packets import CopiedPacket
 from .pixels import Packer
 from .probe import MediaInfo
 from .reader import FrameExtra, VideoReader
+from .rising import Rising
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
@@ -109,6 +110,8 @@ class VideoWriter:
         self._pending: list[CopiedPacket] = []
         self._last: int | None = None
         self._last_dts: int | None = None
+        self._rising: Rising | None = None
+        self._late = self._first_late = 0  # frames whose times do not rise, and the first of them
         self._bias = Fraction(0)
         self._phase: Fraction | None = None
         self._told: set[str] = set()
@@ -182,12 +185,14 @@ class VideoWriter:
         raw = packet.packet
         if self.format in _MOV_FAMILY and target.type == "subtitle" and bytes(raw) == b"\0\0":
             return  # the gap between two cues, which the muxer writes itself
-        if self.format == "avi" and raw.pts is not None and raw.pts + (raw.duration or 0) <= 0:
+        if self.format == "avi" and raw.pts is not None and raw.pts < 0 and raw.pts + (raw.duration or 0) <= 0:
             return  # audio priming, which AVI could only hold by moving the picture
         if self._bias and raw.time_base:
             shift = round(self._bias / Fraction(raw.time_base.numerator, raw.time_base.denominator))
             raw.pts = None if raw.pts is None else raw.pts + shift
             raw.dts = None if raw.dts is None else raw.dts + shift
+        assert self._rising is not None
+        self._rising(raw, target)
         raw.stream = target
         self._mux(raw)
 
@@ -209,6 +214,7 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failed(error) from error
         self._output = None
+        self.warnings += self._squeezed()
         assert self._part is not None
         if line := self._part.left_over(self.frames):
             self.warnings.append(line)
@@ -263,6 +269,7 @@ class VideoWriter:
                 self._output.flags |= Flags.flush_packets.value
             self._add_streams(rate)
             self._output.start_encoding()
+            self._rising = Rising(self._output.format)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failed(error) from error
         pending, self._pending = self._pending, []
@@ -341,12 +348,23 @@ class VideoWriter:
                     f"{self.format} with {self.plan.codec} has one frame rate; times are rounded to it",
                 )
         if self._last is not None and pts <= self._last:
-            self._tell(
-                "order",
-                f"the times of the frames do not rise at frame {self.frames}; it is put one tick later",
-            )
+            self._first_late = self._first_late if self._late else self.frames
+            self._late += 1
             pts = self._last + 1
         return pts
+
+    def _squeezed(self) -> list[str]:
+        """What to say of times that did not rise, once all are known."""
+        lines = self._rising.warnings if self._rising else []
+        if self._late == 1:
+            what = f"the times of the frames do not rise at frame {self._first_late}"
+            return [f"{what}; it is put one tick after the one before", *lines]
+        if self._late:
+            what = f"the times of {self._late} frames do not rise, from frame {self._first_late} on"
+            lines.insert(
+                0, f"{what}; they are put one tick apart; cut the clip there with ffmpeg if that is too little"
+            )
+        return lines
 
     def _tell(self, key: str, line: str) -> None:
         if key not in self._told:
