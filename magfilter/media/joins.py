@@ -75,6 +75,14 @@ class Joins:
         """What is still held back, at the end."""
         return self._decided() if self._fallen is not None else []
 
+    def warnings(self, name: str) -> list[str]:
+        """What to say of the input of this name, once all of it was read."""
+        if not self.count:
+            return []
+        what = f"{name}: times fall back by {self.fall:.2f} seconds at {self.at:.2f}"
+        what += f", and {self.count} times in all" if self.count > 1 else ""
+        return [f"{what}, as in files joined end to end; what comes after is moved to go on from there"]
+
     def _falls(self, packet: Any, time: Fraction) -> bool:
         track = self._tracks.get(packet.stream.index)
         if track is None or packet.dts is None:

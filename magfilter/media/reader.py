@@ -444,12 +444,7 @@ class VideoReader:
             self.warnings.append(f"{self.name}: {self.errors} packets could not be decoded and were skipped")
         if self.corrupt_frames:
             self.warnings.append(f"{self.name}: {self.corrupt_frames} damaged frames were patched by the decoder")
-        if joins := self._joins.count:
-            often = "" if joins == 1 else f", and {joins} times in all"
-            self.warnings.append(
-                f"{self.name}: times fall back by {self._joins.fall:.2f} seconds at {self._joins.at:.2f}{often}, as in "
-                "files joined end to end; what comes after is moved to go on from there"
-            )
+        self.warnings += self._joins.warnings(self.name)
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
         info, expected = self.info, (self.info.frames or 0) - self._discarded

@@ -37,6 +37,8 @@ _TS_CODECS = {
 _OF_BLOCKS = ("wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice")
 # What is named to keep what a container does not hold, in this order.
 _ADVISED = {"matroska": ".mkv", "mov": ".mov", "avi": ".avi", "nut": ".nut"}
+_CHAPTERED = ("mov", "mp4", "ipod", "3gp", "3g2", "f4v", "psp", "ismv", "matroska", "webm", "nut", "asf", "ogg", "ogv")
+_UNTITLED = ("mpegts", "mxf", "mpeg", "vob", "dvd", "svcd")
 # True of the input's encoding only; stale after the picture has changed.
 _STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id")
 _STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
@@ -56,7 +58,9 @@ class CopyPlan:
     warnings: list[str]
 
 
-def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[str] = ()) -> CopyPlan:
+def plan_copies(
+    container: Any, filtered: int, format: str, exclude: Collection[str] = (), window: Window = WHOLE
+) -> CopyPlan:
     """Decide stream by stream, by writing a header with it to memory.
 
     Args:
@@ -64,6 +68,7 @@ def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[
         filtered: index of the stream that is filtered.
         format: the muxer's name.
         exclude: stream types to leave out without a word ("audio", "subtitle", "data", "attachment").
+        window: the stretch that is read.
     """
     plan = CopyPlan([], [])
     infos = describe_streams(container.streams)
@@ -76,7 +81,24 @@ def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[
             plan.kept.append(stream.index)
         else:
             plan.warnings.append(f"stream {info} is left out: {why}")
+    plan.warnings += _lost_tags(container, format, window)
     return plan
+
+
+def _lost_tags(container: Any, format: str, window: Window) -> list[str]:
+    """A line if there are chapters or a title that `format` cannot hold. Of a bare stream nobody expects a title."""
+    lost = []
+    count = sum(_cut(chapter, window) is not None for chapter in container.chapters())
+    if count and format not in _CHAPTERED:
+        lost.append(f"{count} chapters" if count > 1 else "the chapter")
+    if container.metadata.get("title") and format in _UNTITLED:
+        lost.append("the title")
+    if not lost:
+        return []
+    several = lost[0].endswith("chapters") or len(lost) > 1
+    what = f"{' and '.join(lost)} {'are' if several else 'is'} left out"
+    them = "them" if several else "it"
+    return [f"{what}: {format} cannot hold {them}; use .mkv to keep {them}"]
 
 
 def _is_rewritten(stream: Any, chapters: bool) -> bool:

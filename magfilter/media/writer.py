@@ -19,10 +19,10 @@ from . import streams
 from .descriptors import cannot_go_back
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
-from .orientation import HOLDING, Orientation
+from .loops import loop_options, plays
+from .orientation import HOLDING, orient, resized
 from .packets import CopiedPacket
 from .pixels import Packer
-from .probe import MediaInfo
 from .reader import FrameExtra, VideoReader
 from .rising import Rising
 from .sequence import PictureFiles, encoder_of
@@ -93,14 +93,14 @@ class VideoWriter:
         info = reader.info
         pipe = cannot_go_back(self.name)
         size, colour = picture or ((info.width, info.height), info.colour)
-        self.sar, self._turn, told = self._orient(info)
+        self.sar, self._turn, told = orient(info, self.format)
         if self._turn:
             size = self._turn.size(size)
         self.plan = self._make_plan(info.layout, size, colour, pipe)
         self._rate = steady(info.rate or Fraction(25)) if self.plan.fixed_rate else info.rate or Fraction(25)
         if self.format == "mxf" and not streams.holds_rate("mxf", self._rate):
             raise OutputError(f"{self.name}: mxf holds no {float(self._rate):.6g} frames a second; write .mov or .mkv")
-        copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
+        copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude, reader.window)
         self._kept = copies.kept
         self.warnings = [*told, *self.plan.warnings, *copies.warnings]
         self._output: Any = None
@@ -124,17 +124,6 @@ class VideoWriter:
 
     def _make_plan(self, layout: Any, size: tuple[int, int], colour: Any, pipe: bool) -> EncoderPlan:
         return plan_encoder(self._options, self.format, pipe, layout, size, colour, self._reader.info.hdr, self.sar)
-
-    def _orient(self, info: MediaInfo) -> tuple[Fraction | None, Orientation | None, list[str]]:
-        """The pixels' aspect ratio; how the picture has to be turned, since the container cannot say so; warnings."""
-        if not info.display_matrix or self.format in HOLDING:
-            return info.sar, None, []
-        turn = Orientation.of(info)
-        if turn == Orientation() or not turn.fits(info.layout):
-            what = f"{self.format} cannot say how the picture is to be turned"
-            return info.sar, None, [f"{what}, and it is left lying; write .mp4, .mov or .mkv to keep that"]
-        sar = 1 / info.sar if info.sar and turn.transposed else info.sar
-        return sar, turn, [f"the picture is turned upright, since {self.format} cannot say that it has to be"]
 
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own pts.
@@ -294,16 +283,9 @@ class VideoWriter:
                 if self.format in _MOV_FAMILY and plan.codec in _HEVC:
                     context.codec_tag = "hvc1"  # Apple's players know no other
                 if reader.info.display_matrix and self.format in HOLDING:
-                    self._stream.set_display_matrix(self._display_matrix(reader.info.display_matrix))
+                    self._stream.set_display_matrix(resized(reader.info, plan.size))
                 streams.copy_video_tags(stream, self._stream, reader.skipped, rate)
         streams.copy_container_tags(reader.container, self._output, self._comment, reader.window, reader.skipped, rate)
-
-    def _display_matrix(self, matrix: tuple[int, ...]) -> tuple[int, ...]:
-        """The input's. Its last row moves the turned picture into view, by the picture's size."""
-        info, (width, height) = self._reader.info, self.plan.size
-        wide, high = (height, width) if matrix[0] == matrix[4] == 0 else (width, height)
-        was_wide, was_high = (info.height, info.width) if matrix[0] == matrix[4] == 0 else (info.width, info.height)
-        return (*matrix[:6], matrix[6] * wide // was_wide, matrix[7] * high // was_high, matrix[8])
 
     def _container_options(self, frame: Frame) -> dict[str, str]:
         flags = []
@@ -316,6 +298,7 @@ class VideoWriter:
                 flags += ["frag_keyframe", "empty_moov", "default_base_moof", "skip_trailer"]
             if any("." in key for key in self._reader.container.metadata):
                 flags.append("use_metadata_tags")  # com.apple.quicktime.… and the like
+        options |= loop_options(self.format, plays(self._reader.name, self._reader.container.format.name))
         if flags:
             options["movflags"] = "+".join(flags)
         if self.format in ("matroska", "webm"):
