@@ -124,6 +124,26 @@ def test_a_stream_that_has_ended_is_not_waited_for():
     assert picture[-1].dts == 4000 + 3960
 
 
+def test_a_stream_that_is_far_behind_keeps_its_own_part():
+    sound = [packet(20 * (n % 1000), 1, kind="audio", duration=20) for n in range(2000)]
+    picture = [packet(1000 * n, duration=1000) for n in range(20)]
+    again = [packet(1000 * n, duration=1000) for n in range(20)]
+    _, joins = through([*picture[:19], *sound[:1500], picture[19], *again, *sound[1500:]])
+    assert joins.count == 1
+    assert [each.dts for each in sound] == [20 * n for n in range(2000)]
+    assert [each.dts for each in picture + again] == [1000 * n for n in range(40)]
+
+
+@pytest.mark.parametrize("name", ["in.mkv", "in.nut", "in.ts"])
+def test_few_pictures_and_many_reordered(clips, name):
+    """Here libav guesses decoding times, and wrongly."""
+    options = {"bf": "8", "b-pyramid": "normal", "b_strategy": "0"}
+    source = clips(name, frames=40, rate=1, options=options, time_base=Fraction(1, 1000), pts=range(0, 40000, 1000))
+    reader, _ = rewrite(source, other(source, "out.mp4"))
+    assert not [line for line in reader.warnings if "fall back" in line]
+    np.testing.assert_allclose(np.diff([float(time) for time in seconds(other(source, "out.mp4"))]), 1, atol=1e-3)
+
+
 def test_times_of_copies_are_made_to_rise():
     target = SimpleNamespace(index=1, type="audio", time_base=Fraction(1, 48000))
     times = [0, 0, 0, 1, 1, 900, 2]

@@ -145,7 +145,8 @@ def command(source: str, **o: Any) -> None:
         _write(motion, o)
         printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
         # Beside a table on stdout, for people only.
-        to_stderr = "-" in (o["motion_file"], o["spectrum_file"], o["peaks_file"])
+        tables = (o["motion_file"], o["spectrum_file"], o["peaks_file"])
+        to_stderr = any(name is not None and descriptor(name) == 1 for name in tables)
         click.echo(peak_table(motion), err=to_stderr)
     if motion.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -12,18 +13,20 @@ from .streams import is_picture
 __all__ = ["Joins"]
 
 _FALL = Fraction(1, 2)  # seconds; less is the untidiness of a muxer
-_WAIT = 2  # seconds of the new part within which all streams should have begun
+_WAIT = 5  # seconds of the new part within which all streams should have begun
 _MOST_WAITING = 1000  # packets
+_MOST_REORDERED = 16  # pictures that may be decoded before one that is shown before them, in any codec
 _MOV = "mov"  # its times are what its index and edit lists say, and cannot fall
 
 
 @dataclass
 class _Track:
-    """A stream's times as demuxed, in seconds: of its last packet, and where that ends; and of the part that begins,
-    if it has come to it, the first and the latest, and how many packets."""
+    """A stream's times as demuxed, in seconds: of its last packet, and where that ends; of the last packets, when they
+    are shown; and of the part that begins, if it has come to it, the first and the latest, and how many packets."""
 
     last: Fraction
     end: Fraction
+    shown: deque[Fraction] = field(default_factory=lambda: deque(maxlen=_MOST_REORDERED + 1))
     begin: Fraction | None = None
     now: Fraction | None = None
     count: int = 0
@@ -32,9 +35,9 @@ class _Track:
 class Joins:
     """Moves packets that come after a fall of the demuxed times, of all streams alike.
 
-    Where a stream's decoding time and presentation time both lie well before its last decoding time, which no
-    reordering brings about, a new part begins. Packets are held back until every stream has come to it, so that all are
-    moved by the same and none lies over its own end. A single stray time is no part.
+    Where a stream's decoding time and presentation time both lie well before its last decoding time, and a picture's
+    before those of more pictures than are ever reordered, a new part begins. Packets are held back until every stream
+    has come to it, so that all are moved by the same and none lies over its own end. A single stray time is no part.
 
     Attributes:
         count: parts that were moved; at: where the first of them begins, in seconds; fall: by how much it fell.
@@ -43,7 +46,8 @@ class Joins:
     def __init__(self, format: str) -> None:
         self._possible = _MOV not in format.split(",")
         self._tracks: dict[int, _Track] = {}
-        self._offset = Fraction(0)
+        self._offset = self._before = Fraction(0)  # of the part that comes, and of the one before
+        self._left: dict[int, Fraction] = {}  # last times of streams that had not come to it then
         self._fallen: int | None = None  # the stream that began the new part
         self._waiting: list[tuple[Any, bool]] = []  # packets, and whether they are of the new part
         self.count = 0
@@ -60,6 +64,8 @@ class Joins:
             self._waiting.append((packet, self._waiting[-1][1]))
             return []
         if self._fallen is None:
+            if self._belated(packet, time):
+                return [self._moved(packet, self._before)]
             if not self._falls(packet, time):
                 self._note(packet, time)
                 return [self._moved(packet)]
@@ -87,7 +93,13 @@ class Joins:
         track = self._tracks.get(packet.stream.index)
         if track is None or packet.dts is None:
             return False
-        return max(time, _seconds(packet, packet.pts) or time) < track.last - _FALL
+        shown = _seconds(packet, packet.pts) or time
+        if max(time, shown) >= track.last - _FALL:
+            return False
+        if packet.stream.type == "audio":
+            return True
+        # Of some containers libav guesses decoding times, and wrongly where pictures are few and reordered.
+        return len(track.shown) > _MOST_REORDERED and shown < min(track.shown)
 
     def _returns(self, time: Fraction) -> bool:
         """Whether the stream that began the new part leaps back to where it would be without."""
@@ -95,12 +107,21 @@ class Joins:
         track = self._tracks[self._fallen]
         return time > track.last - _FALL and track.now is not None and time > track.now + _FALL
 
+    def _belated(self, packet: Any, time: Fraction) -> bool:
+        """Whether a packet is still of the part before, of a stream that was not waited for."""
+        last = self._left.pop(packet.stream.index, None)
+        if last is None or abs(time - last) >= min(abs(time - track.last) for track in self._tracks.values()):
+            return False
+        self._left[packet.stream.index] = time
+        return True
+
     def _note(self, packet: Any, time: Fraction) -> None:
         """Remember where a stream of picture or sound has come to."""
         if packet.stream.type not in ("video", "audio") or packet.dts is None:
             return
         track = self._tracks.setdefault(packet.stream.index, _Track(time, time))
         length = _seconds(packet, packet.duration) or max(time - track.last, Fraction(0))
+        track.shown.append(_seconds(packet, packet.pts) or time)
         track.last, track.end = time, max(track.end, time + length)
 
     def _wait(self, packet: Any, time: Fraction) -> None:
@@ -144,7 +165,8 @@ class Joins:
         self.count += 1
         waiting, self._waiting, self._fallen = self._waiting, [], None
         moved = [self._moved(packet) for packet, new in waiting if not new]
-        self._offset += by
+        self._before, self._offset = self._offset, self._offset + by
+        self._left = {index: track.last for index, track in self._tracks.items() if track.begin is None}
         self._tracks.clear()
         for packet, new in waiting:
             if new:
@@ -161,10 +183,10 @@ class Joins:
             track.count = 0
         return [self._moved(packet) for packet, _ in waiting]
 
-    def _moved(self, packet: Any) -> Any:
-        base = probe.fraction(packet.time_base)
-        if self._offset and base:
-            ticks = round(self._offset / base)
+    def _moved(self, packet: Any, offset: Fraction | None = None) -> Any:
+        base, offset = probe.fraction(packet.time_base), self._offset if offset is None else offset
+        if offset and base:
+            ticks = round(offset / base)
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
         return packet
