@@ -265,6 +265,17 @@ def test_sound_of_a_transport_stream(tmp_path, codec, kept):
     assert (heard(other(source, "out.ts")) > 4000) == kept
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv"])
+def test_channels_of_which_nothing_is_said(tmp_path, name):
+    """As those of nut: the job failed at its very end."""
+    source = sounding(str(tmp_path / "in.nut"), "pcm_s16le")
+    with av.open(source) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "2 channels"
+    _, writer = rewrite(source, other(source, name))
+    assert not [line for line in writer.warnings if "left out" in line]
+    assert heard(other(source, name)) == heard(source) == 9600
+
+
 @pytest.mark.parametrize(("codec", "better"), [("wmav2", "avi"), ("pcm_alaw", "mov"), ("adpcm_ms", "avi")])
 def test_the_container_that_is_named_takes_the_stream(tmp_path, codec, better):
     """.mkv was named, which then lost it too."""

@@ -93,7 +93,7 @@ class Joins:
         track = self._tracks.get(packet.stream.index)
         if track is None or packet.dts is None:
             return False
-        shown = _seconds(packet, packet.pts) or time
+        shown = _shown(packet, time)
         if max(time, shown) >= track.last - _FALL:
             return False
         if packet.stream.type == "audio":
@@ -110,10 +110,14 @@ class Joins:
     def _belated(self, packet: Any, time: Fraction) -> bool:
         """Whether a packet is still of the part before, of a stream that was not waited for."""
         last = self._left.pop(packet.stream.index, None)
-        if last is None or abs(time - last) >= min(abs(time - track.last) for track in self._tracks.values()):
+        if last is None or abs(time - last) >= self._distance(time):
             return False
         self._left[packet.stream.index] = time
         return True
+
+    def _distance(self, time: Fraction) -> Fraction:
+        """From a time to where the part that comes has got."""
+        return min((abs(time - track.last) for track in self._tracks.values()), default=Fraction(0))
 
     def _note(self, packet: Any, time: Fraction) -> None:
         """Remember where a stream of picture or sound has come to."""
@@ -121,7 +125,7 @@ class Joins:
             return
         track = self._tracks.setdefault(packet.stream.index, _Track(time, time))
         length = _seconds(packet, packet.duration) or max(time - track.last, Fraction(0))
-        track.shown.append(_seconds(packet, packet.pts) or time)
+        track.shown.append(_shown(packet, time))
         track.last, track.end = time, max(track.end, time + length)
 
     def _wait(self, packet: Any, time: Fraction) -> None:
@@ -195,6 +199,12 @@ class Joins:
 def _time(packet: Any) -> Fraction | None:
     """When a packet is decoded, or else shown, in seconds as demuxed."""
     return _seconds(packet, packet.pts if packet.dts is None else packet.dts)
+
+
+def _shown(packet: Any, time: Fraction) -> Fraction:
+    """When a packet is shown, if it says, else the time given."""
+    shown = _seconds(packet, packet.pts)
+    return time if shown is None else shown
 
 
 def _seconds(packet: Any, ticks: int | None) -> Fraction | None:

@@ -35,6 +35,7 @@ _TS_CODECS = {
     "subtitle": ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
 }
 _OF_BLOCKS = ("wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice")
+_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}  # what libav calls channels of which nothing is said
 # What is named to keep what a container does not hold, in this order.
 _ADVISED = {"matroska": ".mkv", "mov": ".mov", "avi": ".avi", "nut": ".nut"}
 _CHAPTERED = ("mov", "mp4", "ipod", "3gp", "3g2", "f4v", "psp", "ismv", "matroska", "webm", "nut", "asf", "ogg", "ogv")
@@ -171,7 +172,10 @@ def _refused(format: str, stream: Any | None, rate: Fraction | None) -> Exceptio
 def _add(output: Any, stream: Any) -> Any:
     if stream.codec_context is None:
         return output.add_stream_from_template(stream)
-    return output.add_stream_from_template(stream, opaque=True)
+    copy = output.add_stream_from_template(stream, opaque=True)
+    if stream.type == "audio" and (layout := _LAYOUTS.get(stream.codec_context.layout.name)):
+        copy.codec_context.layout = layout  # MP4 refuses PCM of two channels that are not said to be left and right
+    return copy
 
 
 def add_copy(output: Any, stream: Any, picture: bytes | None) -> Any | None:
