@@ -41,6 +41,7 @@ from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE
 from magfilter.media import EncodeOptions
+from magfilter.media.descriptors import is_terminal
 from magfilter.media.hwaccel import HWACCELS
 from magfilter.media.source import is_pipe
 from magfilter.options import MagnifyOptions
@@ -227,7 +228,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         raise OptionError("no output was given; write magfilter IN OUT, or add --info to look at IN only")
     if is_pipe(source) and sys.stdin.isatty():
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
-    if target is not None and is_pipe(target) and sys.stdout.isatty() and not o["info"]:
+    if target is not None and is_terminal(target) and not o["info"]:
         raise OptionError("stdout is a terminal; pipe it into a player or encoder, or name a file")
     with ExitStack() as held:
         if o["adapt"] and not o["info"]:

@@ -21,8 +21,8 @@ from magfilter.adaptation import Interrupted
 from magfilter.compiled import kernels
 from magfilter.entry import STOPPED, hear_interrupts
 from magfilter.errors import MagfilterError, Stopped
+from magfilter.media.descriptors import cannot_go_back
 from magfilter.media.sequence import PictureFiles
-from magfilter.media.source import is_pipe
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
 from magfilter.pipeline import Report
@@ -132,7 +132,7 @@ def stopping_signals(stop: threading.Event, target: str | None, *, quiet: bool) 
 
     def asked(number: int, _: object) -> None:
         if stop.is_set():
-            if target is not None and not is_pipe(target):
+            if target is not None and not cannot_go_back(target):
                 # The process ends without unwinding. Windows removes no open file: it stays until the next job.
                 with suppress(OSError):
                     part_path(target).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from magfilter._version import __version__
 from magfilter.backends import Engine
 from magfilter.compiled import version
 from magfilter.errors import OutputError
+from magfilter.media.descriptors import descriptor
 from magfilter.media.target import check_target
 from magfilter.pipeline import Job
 
@@ -55,7 +56,7 @@ def describe_job(job: Job) -> str:
         lines.append(f"targets  {job.targets.describe()}")
     writer = job.writer
     if writer is not None:
-        name = "stdout" if job.to_pipe else writer.name
+        name = "stdout" if descriptor(writer.name) == 1 else writer.name
         width, height = writer.plan.size
         lines.append(
             f"output   {name}: {writer.format}, {writer.plan.codec} {writer.plan.pix_fmt}, {width}x{height}"

@@ -24,8 +24,9 @@ from magfilter.checks import MOST_THREADS
 from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.magnifier import Magnifier
 from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
+from magfilter.media.descriptors import cannot_go_back
 from magfilter.media.encoders import check_names
-from magfilter.media.source import is_live, is_pipe
+from magfilter.media.source import is_live
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
 from magfilter.stages import LARGE, POLL, Lane, patiently, start_stage
@@ -167,7 +168,7 @@ class Job:
         self._encoding: threading.Thread | None = None
         self._slow: list[str] = []  # of bands
         name = None if target is None else os.fspath(target)
-        self.to_pipe = name is not None and is_pipe(name)
+        self.to_pipe = name is not None and cannot_go_back(name)
         if name is not None:
             check_names(options.encode)
             format = container_format(name, options.encode.format)

@@ -19,6 +19,7 @@ from magfilter.command import compile_ahead, run_command, told_in_a_line
 from magfilter.errors import OptionError
 from magfilter.magnifier import Magnifier
 from magfilter.media import Frame, VideoReader
+from magfilter.media.descriptors import descriptor
 from magfilter.media.orientation import Orientation
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
@@ -94,7 +95,7 @@ def command(clip: str, target: str, beside: tuple[str, ...], **o: Any) -> None:
     written bare. "-" is stdin.
     """
     clips = list(dict.fromkeys([clip, *beside]))
-    if is_pipe(target):
+    if descriptor(target) is not None:
         raise OptionError("the picture is written to a file; name it with -o slice.png")
     if sum(map(is_pipe, clips)) and sys.stdin.isatty():
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")

@@ -243,6 +243,100 @@ def test_text_is_no_subtitle_of_a_transport_stream(clips):
         assert [stream.type for stream in container.streams] == ["video"]
 
 
+def sounding(path, codec):
+    """A clip with sound of a codec, tone and all in one second."""
+    with av.open(path, "w") as out:
+        video, sound = out.add_stream("mpeg4", rate=25), out.add_stream(codec, rate=48000, layout="stereo")
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound.bit_rate = 128000
+        for number in range(5):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts = number
+            out.mux(video.encode(picture))
+        resampler = av.AudioResampler(sound.format, "stereo", 48000, frame_size=sound.codec_context.frame_size or 1024)
+        tone = av.AudioFrame.from_ndarray(
+            (2000 * np.sin(np.arange(19200) / 10)).astype(np.int16)[None], "s16", "stereo"
+        )
+        tone.rate, tone.pts = 48000, 0
+        for piece in [*resampler.resample(tone), *resampler.resample(None)]:
+            out.mux(sound.encode(piece))
+        out.mux([*video.encode(None), *sound.encode(None)])
+    return path
+
+
+def heard(path):
+    """How many samples of sound can be decoded."""
+    with av.open(path) as container:
+        return sum(frame.samples for frame in container.decode(audio=0)) if container.streams.audio else 0
+
+
+@pytest.mark.parametrize(("codec", "kept"), [
+    ("mp2", True), ("aac", True), ("ac3", True), ("eac3", True), ("libopus", True),
+    ("pcm_s16le", False), ("flac", False), ("alac", False),
+])  # fmt: skip
+def test_sound_of_a_transport_stream(tmp_path, codec, kept):
+    """What the muxer has no type for became data that nothing reads."""
+    source = sounding(str(tmp_path / "in.mkv"), codec)
+    _, writer = rewrite(source, other(source, "out.ts"))
+    name = codec.removeprefix("lib")
+    assert [line for line in writer.warnings if "left out" in line] == (
+        [] if kept else [f"stream #1 audio {name} is left out: mpegts cannot hold {name}; use .mkv to keep it"]
+    )
+    with av.open(other(source, "out.ts")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"][: 1 + kept]
+    assert (heard(other(source, "out.ts")) > 4000) == kept
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv"])
+def test_channels_of_which_nothing_is_said(tmp_path, name):
+    """As those of nut: the job failed at its very end."""
+    source = sounding(str(tmp_path / "in.nut"), "pcm_s16le")
+    with av.open(source) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "2 channels"
+    _, writer = rewrite(source, other(source, name))
+    assert not [line for line in writer.warnings if "left out" in line]
+    assert heard(other(source, name)) == heard(source) == 9600
+
+
+@pytest.mark.parametrize(("codec", "better"), [("wmav2", "avi"), ("pcm_alaw", "mov"), ("adpcm_ms", "avi")])
+def test_the_container_that_is_named_takes_the_stream(tmp_path, codec, better):
+    """.mkv was named, which then lost it too."""
+    source = sounding(str(tmp_path / "in.avi"), codec)
+    for name in ("out.mp4", "out.mkv", "out.ts", "out.nut"):
+        _, writer = rewrite(source, other(source, name))
+        told = [line for line in writer.warnings if "left out" in line]
+        if name == "out.nut" and codec != "wmav2":
+            assert not told
+            assert heard(other(source, name)) > 4000
+            continue
+        assert len(told) == 1
+        assert told[0].endswith(f"; use .{better} to keep it")
+        refused = (
+            f"{codec} cannot be copied to matroska by this program" if name == "out.mkv" else f"cannot hold {codec}"
+        )
+        assert refused in told[0]
+    _, writer = rewrite(source, other(source, f"out.{better}"))
+    assert heard(other(source, f"out.{better}")) == heard(source) > 4000
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("out.ts", "2 chapters and the title are left out: mpegts cannot hold them; use .mkv to keep them"),
+    ("out.avi", "2 chapters are left out: avi cannot hold them; use .mkv to keep them"),
+    ("out.y4m", "2 chapters are left out: yuv4mpegpipe cannot hold them; use .mkv to keep them"),
+    ("out.nut", None), ("out.mov", None), ("out.webm", None),
+])  # fmt: skip
+def test_lost_chapters_are_told(clips, name, told):
+    source = clips("in.mp4", frames=10, chapters=True, metadata={"title": "a title"})
+    _, writer = rewrite(source, other(source, name))
+    assert [line for line in writer.warnings if "chapter" in line] == ([told] if told else [])
+    with av.open(other(source, name)) as container:
+        assert len(container.chapters()) == (0 if told else 2)
+        assert ("title" in container.metadata) == (name not in ("out.ts", "out.y4m"))
+    if name == "out.ts":
+        _, writer = rewrite(source, other(source, name), overwrite=True, reader={"duration": 0.12})
+        assert "the chapter and the title are left out: mpegts cannot hold them" in " ".join(writer.warnings)
+
+
 @pytest.mark.parametrize("codec", ["mpeg2video", "mpeg4", "mjpeg"])
 def test_quality_of_encoders_without_a_constant_one(clips, codec):
     source = clips("in.mkv", frames=5, size=(320, 240), codec="ffv1", noise=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -133,6 +134,16 @@ def test_times_that_do_not_rise_are_repaired(clips):
         writer.finish()
     assert "do not rise at frame 3" in " ".join(writer.warnings)
     assert [f.pts for f in frames(target)][2:5] == [7200, 7201, 14400]
+
+
+def test_how_many_times_do_not_rise_is_told(clips):
+    source = clips("in.mp4")
+    with VideoReader(source) as reader:
+        writer = VideoWriter(other(source, "out.mp4"), reader)
+        for i, item in enumerate(reader):
+            writer.write(item.replace(pts=7200) if 3 <= i < 7 else item)
+        writer.finish()
+    assert any("the times of 4 frames do not rise, from frame 3 on" in line for line in writer.warnings)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
@@ -512,12 +523,12 @@ except BrokenPipeError:
 """
 
 
-def pipe(source, format):
+def pipe(source, format, code=WRITE_STDOUT, **to):
     root = str(Path(__file__).parent.parent)
     return subprocess.Popen(
-        [sys.executable, "-c", WRITE_STDOUT, root, source, format],
+        [sys.executable, "-c", code, root, source, format],
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE, **to},
     )
 
 
@@ -567,6 +578,33 @@ def test_mp4_on_a_pipe_is_fragmented(clips):
     target = other(source, "piped.mp4")
     Path(target).write_bytes(out)
     assert len(frames(target)) == 30
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs limits")
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "nut"])
+def test_a_disk_that_is_full_at_the_end_of_a_pipe(clips, tmp_path, format):
+    """`- > file`, where only the last of it does not fit. libav took the length of MP4's trailer for success."""
+    source = clips("in.mp4", frames=10, noise=True)
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n" + WRITE_STDOUT
+    with (tmp_path / "out").open("wb") as file:
+        process = pipe(source, format, code, stdout=file, stderr=subprocess.PIPE)
+        _, told = process.communicate(b"\n" * 40, timeout=30)
+    assert process.returncode == 1
+    assert b"OutputError: - cannot be written: File too large" in told
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("format", ["mp4", "mov"])
+def test_mp4_into_a_named_pipe_is_fragmented(clips, tmp_path, format):
+    source = clips("in.mp4", frames=30)
+    fifo, target = tmp_path / "fifo", tmp_path / f"piped.{format}"
+    os.mkfifo(fifo)
+    thread = threading.Thread(target=lambda: target.write_bytes(fifo.read_bytes()), daemon=True)
+    thread.start()
+    rewrite(source, fifo, overwrite=True, format=format)
+    thread.join(20)
+    assert len(frames(str(target))) == 30
+    assert stat.S_ISFIFO(os.stat(fifo).st_mode)
 
 
 def test_broken_pipe(clips):

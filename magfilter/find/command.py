@@ -28,6 +28,7 @@ from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
 from magfilter.measure.output import TABLE, check_suffix, write_table
 from magfilter.measure.scale import PX, Scale, scale_of
+from magfilter.media.descriptors import descriptor
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
@@ -96,12 +97,12 @@ def command(source: str, target: str | None, **o: Any) -> None:
     if is_pipe(source) and sys.stdin.isatty():
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
     if target is not None:
-        if is_pipe(target):
+        if descriptor(target) is not None:
             raise OptionError("the picture is written to a file; name it with -o shapes.png")
         check_suffix(target, "a picture, as PNG", ".png")
         check_target(target, source, o["overwrite"])
     if o["table"] is not None:
-        if is_pipe(o["table"]):
+        if descriptor(o["table"]) is not None:
             raise OptionError("the table is written to a file; name it with --table found.csv")
         check_suffix(o["table"], "a table, as CSV", *TABLE)
         check_target(o["table"], source, o["overwrite"])

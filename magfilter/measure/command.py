@@ -34,6 +34,7 @@ from magfilter.measure.output import (
     write_uff,
 )
 from magfilter.measure.result import Motion
+from magfilter.media.descriptors import descriptor
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import Report
@@ -144,7 +145,8 @@ def command(source: str, **o: Any) -> None:
         _write(motion, o)
         printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
         # Beside a table on stdout, for people only.
-        to_stderr = "-" in (o["motion_file"], o["spectrum_file"], o["peaks_file"])
+        tables = (o["motion_file"], o["spectrum_file"], o["peaks_file"])
+        to_stderr = any(name is not None and descriptor(name) == 1 for name in tables)
         click.echo(peak_table(motion), err=to_stderr)
     if motion.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
@@ -166,7 +168,7 @@ def _check_files(source: str, o: dict[str, Any]) -> None:
     if len(same) < len(names):
         raise OptionError("two outputs have the same name; give each its own file")
     for option, name in (("--plot", o["plot_file"]), ("--uff", o["uff_file"])):
-        if name is not None and is_pipe(name):
+        if name is not None and descriptor(name) is not None:
             raise OptionError(f"{option} writes a file; name one instead of {name}")
     for name in tables:
         check_suffix(name, "a table, as CSV", *TABLE)

@@ -19,7 +19,7 @@ from magfilter.errors import MagfilterError, OptionError, OutputError
 from magfilter.measure.result import AXES, Motion
 from magfilter.measure.scale import PX, Scale
 from magfilter.measure.spectrum import CLEAR, LOWEST, Spectrum
-from magfilter.media.source import is_pipe
+from magfilter.media.descriptors import descriptor
 from magfilter.media.target import PartFile, write_failed
 
 __all__ = [
@@ -88,7 +88,7 @@ def _header(motion: Motion, what: str) -> list[str]:
 def check_suffix(name: str, what: str, *suffixes: str) -> None:
     """Raise OptionError if a file's name says that it is something else: names end in one of `suffixes` or in none."""
     suffix = Path(name).suffix.lower()
-    if suffix and not is_pipe(name) and suffix not in suffixes:
+    if suffix and descriptor(name) is None and suffix not in suffixes:
         raise OptionError(f"{name} would hold {what}; end the name in {suffixes[0]}")
 
 
@@ -123,7 +123,10 @@ def write_table(
 def _save(target: str, source: str, overwrite: bool, write: Callable[[Any], None], *, binary: bool = False) -> None:
     """Write beside `target`, and give it its name when it is whole; or to stdout, the same bytes."""
     part = PartFile(target, source, overwrite)
-    if part.pipe:
+    if part.descriptor is not None:
+        if part.descriptor != 1:
+            _write_open(part.descriptor, write)
+            return
         raw = getattr(sys.stdout, "buffer", None)
         if raw is None:  # a notebook's
             write(sys.stdout)
@@ -147,6 +150,12 @@ def _save(target: str, source: str, overwrite: bool, write: Callable[[Any], None
     except BaseException:
         part.discard()
         raise
+
+
+def _write_open(number: int, write: Callable[[Any], None]) -> None:
+    """Write to an open descriptor, and leave it open."""
+    with open(number, "w", encoding="utf-8", errors="backslashreplace", newline="", closefd=False) as file:
+        write(file)
 
 
 def write_motion(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:

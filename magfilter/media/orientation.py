@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from .frame import Frame, PixelLayout
 from .probe import MediaInfo
 
-__all__ = ["HOLDING", "Orientation"]
+__all__ = ["HOLDING", "Orientation", "orient", "resized"]
 
 HOLDING = ("mp4", "mov", "ipod", "3gp", "3g2", "matroska", "webm")  # containers that say how a picture is turned
 
@@ -90,3 +91,24 @@ class Orientation:
         x = shown[0] - corner[0] - box[0] if self.flip_x else corner[0]
         y = shown[1] - corner[1] - box[1] if self.flip_y else corner[1]
         return (y, x) if self.transposed else (x, y)
+
+
+def orient(info: MediaInfo, format: str) -> tuple[Fraction | None, Orientation | None, list[str]]:
+    """The pixels' aspect ratio; how the picture has to be turned, since the container cannot say so; warnings."""
+    if not info.display_matrix or format in HOLDING:
+        return info.sar, None, []
+    turn = Orientation.of(info)
+    if turn == Orientation() or not turn.fits(info.layout):
+        what = f"{format} cannot say how the picture is to be turned"
+        return info.sar, None, [f"{what}, and it is left lying; write .mp4, .mov or .mkv to keep that"]
+    sar = 1 / info.sar if info.sar and turn.transposed else info.sar
+    return sar, turn, [f"the picture is turned upright, since {format} cannot say that it has to be"]
+
+
+def resized(info: MediaInfo, size: tuple[int, int]) -> tuple[int, ...]:
+    """The input's matrix for a picture of another size. Its last row moves the turned picture into view."""
+    matrix, (width, height) = info.display_matrix, size
+    assert matrix is not None
+    wide, high = (height, width) if matrix[0] == matrix[4] == 0 else (width, height)
+    was_wide, was_high = (info.height, info.width) if matrix[0] == matrix[4] == 0 else (info.width, info.height)
+    return (*matrix[:6], matrix[6] * wide // was_wide, matrix[7] * high // was_high, matrix[8])

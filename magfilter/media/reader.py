@@ -21,6 +21,7 @@ from . import opacity, probe, source
 from .convert import Cousin, read_planes, see_through, taken_in
 from .frame import Colour, Frame
 from .hwaccel import hardware
+from .joins import Joins
 from .nothing import no_frame
 from .packets import CopiedPacket, trimmed
 from .search import SEEK_BACK, missed, seek, wanted
@@ -188,6 +189,7 @@ class VideoReader:
         self._stopped = self._told_interlaced = self._told_opacity = False
         self._reached = 0.0
         self.skipped = 0
+        self._joins = Joins(self.container.format.name)
         self._source = self._items()
         self._ahead: deque[Frame | CopiedPacket] = deque()
         self._late = False
@@ -353,12 +355,18 @@ class VideoReader:
                     if packet.size == 0 and packet.dts is None:
                         continue  # PyAV's mark that a stream has ended
                     failures = 0
-                    self._note_end(packet)
-                    yield packet
-                return
+                    yield from self._joined(packet)
+                break
             except av.error.FFmpegError:
                 self.errors += failures == 0
                 failures += 1
+        yield from self._joined(None)
+
+    def _joined(self, packet: Any | None) -> Iterator[Any]:
+        """The packets that may go on after this one, or at the end, with times that go on."""
+        for each in self._joins.rest() if packet is None else self._joins(packet):
+            self._note_end(each)
+            yield each
 
     def _note_end(self, packet: Any) -> None:
         if packet.pts is not None and packet.time_base:
@@ -439,6 +447,7 @@ class VideoReader:
             self.warnings.append(f"{self.name}: {self.errors} packets could not be decoded and were skipped")
         if self.corrupt_frames:
             self.warnings.append(f"{self.name}: {self.corrupt_frames} damaged frames were patched by the decoder")
+        self.warnings += self._joins.warnings(self.name)
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
         info, expected = self.info, (self.info.frames or 0) - self._discarded

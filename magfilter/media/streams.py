@@ -29,7 +29,17 @@ _VIDEO_ONLY = {
 _PICTURES_AS_STREAMS = ("mp4", "ipod")
 _PICTURES_ATTACHED = ("matroska",)
 _PICTURE_TYPES = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp")}
-_TS_SUBTITLES = ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption")
+# What MPEG-TS has stream types for, of the types that its muxer otherwise writes as data.
+_TS_CODECS = {
+    "audio": ("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "dca", "truehd", "opus", "s302m"),
+    "subtitle": ("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
+}
+_OF_BLOCKS = ("wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice")
+_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}  # what libav calls channels of which nothing is said
+# What is named to keep what a container does not hold, in this order.
+_ADVISED = {"matroska": ".mkv", "mov": ".mov", "avi": ".avi", "nut": ".nut"}
+_CHAPTERED = ("mov", "mp4", "ipod", "3gp", "3g2", "f4v", "psp", "ismv", "matroska", "webm", "nut", "asf", "ogg", "ogv")
+_UNTITLED = ("mpegts", "mxf", "mpeg", "vob", "dvd", "svcd")
 # True of the input's encoding only; stale after the picture has changed.
 _STALE = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "alpha_mode")
 _STALE_PREFIXES = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
@@ -49,7 +59,9 @@ class CopyPlan:
     warnings: list[str]
 
 
-def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[str] = ()) -> CopyPlan:
+def plan_copies(
+    container: Any, filtered: int, format: str, exclude: Collection[str] = (), window: Window = WHOLE
+) -> CopyPlan:
     """Decide stream by stream, by writing a header with it to memory.
 
     Args:
@@ -57,6 +69,7 @@ def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[
         filtered: index of the stream that is filtered.
         format: the muxer's name.
         exclude: stream types to leave out without a word ("audio", "subtitle", "data", "attachment").
+        window: the stretch that is read.
     """
     plan = CopyPlan([], [])
     infos = describe_streams(container.streams)
@@ -69,7 +82,24 @@ def plan_copies(container: Any, filtered: int, format: str, exclude: Collection[
             plan.kept.append(stream.index)
         else:
             plan.warnings.append(f"stream {info} is left out: {why}")
+    plan.warnings += _lost_tags(container, format, window)
     return plan
+
+
+def _lost_tags(container: Any, format: str, window: Window) -> list[str]:
+    """A line if there are chapters or a title that `format` cannot hold. Of a bare stream nobody expects a title."""
+    lost = []
+    count = sum(_cut(chapter, window) is not None for chapter in container.chapters())
+    if count and format not in _CHAPTERED:
+        lost.append(f"{count} chapters" if count > 1 else "the chapter")
+    if container.metadata.get("title") and format in _UNTITLED:
+        lost.append("the title")
+    if not lost:
+        return []
+    several = lost[0].endswith("chapters") or len(lost) > 1
+    what = f"{' and '.join(lost)} {'are' if several else 'is'} left out"
+    them = "them" if several else "it"
+    return [f"{what}: {format} cannot hold {them}; use .mkv to keep {them}"]
 
 
 def _is_rewritten(stream: Any, chapters: bool) -> bool:
@@ -80,20 +110,29 @@ def _is_rewritten(stream: Any, chapters: bool) -> bool:
 
 
 def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
-    """Why `format` cannot hold the stream, or None if it can."""
+    """Why `format` does not get the stream and what would keep it, or None if it gets it."""
     if format in _VIDEO_ONLY:
         return f"{format} holds a single video stream"
     if stream.codec_context is None and stream.type not in ("attachment", "data"):
         return "its codec is unknown to this build of libav"
+    why = _unheld(stream, info, format)
+    if why is None:
+        return None
+    better = next((suffix for name, suffix in _ADVISED.items() if _unheld(stream, info, name) is None), None)
+    if better is not None:
+        return f"{why}; use {better} to keep it"
+    return f"{why}; convert it first, e.g. with ffmpeg -c:a flac" if stream.type == "audio" else why
+
+
+def _unheld(stream: Any, info: StreamInfo, format: str) -> str | None:
+    """Why `format` does not hold the stream, or None if it does."""
     hold = f"{format} cannot hold {info.codec or 'it'}"
-    if stream.type == "subtitle":
-        hold += "; use .mkv to keep it" if format not in ("matroska", "webm") else ""
-    elif format != "matroska":
-        hold += "; use .mkv to keep it"
     if stream.type == "attachment" and format != "matroska":
         return hold
-    if format == "mpegts" and stream.type == "subtitle" and info.codec not in _TS_SUBTITLES:
+    if format == "mpegts" and info.codec not in _TS_CODECS.get(stream.type, (info.codec,)):
         return hold  # the muxer takes it as data that no player knows
+    if format == "nut" and info.codec in _OF_BLOCKS:
+        return hold  # the muxer takes it and forgets how long a block is
     if info.attached_pic and format in _PICTURES_ATTACHED:
         return None
     if info.attached_pic and format not in _PICTURES_AS_STREAMS:
@@ -101,6 +140,9 @@ def _misfit(stream: Any, info: StreamInfo, format: str) -> str | None:
     refused = _refused(format, stream, Fraction(25) if format == "mxf" else None)  # MXF begins with a picture
     if refused is None:
         return None
+    if format == "matroska" and stream.type in ("audio", "video"):
+        # As "A_MS/ACM" it does hold what AVI holds; PyAV does not let it.
+        return f"{info.codec} cannot be copied to {format} by this program"
     text = reason(refused)
     return hold if "not support" in text or "Invalid argument" in text else f"{hold} ({text})"
 
@@ -130,7 +172,10 @@ def _refused(format: str, stream: Any | None, rate: Fraction | None) -> Exceptio
 def _add(output: Any, stream: Any) -> Any:
     if stream.codec_context is None:
         return output.add_stream_from_template(stream)
-    return output.add_stream_from_template(stream, opaque=True)
+    copy = output.add_stream_from_template(stream, opaque=True)
+    if stream.type == "audio" and (layout := _LAYOUTS.get(stream.codec_context.layout.name)):
+        copy.codec_context.layout = layout  # MP4 refuses PCM of two channels that are not said to be left and right
+    return copy
 
 
 def add_copy(output: Any, stream: Any, picture: bytes | None) -> Any | None:

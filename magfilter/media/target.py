@@ -15,8 +15,9 @@ import av.error
 
 from ..errors import OptionError, OutputError
 from ..locks import BUSY, hold
+from .descriptors import cannot_go_back, descriptor, real_path
 from .sequence import PictureFiles, is_pattern
-from .source import is_pipe, reason
+from .source import reason
 
 __all__ = ["PartFile", "check_target", "container_format", "part_path", "write_failed"]
 
@@ -57,9 +58,9 @@ def container_format(target: str, asked: str | None) -> str:
         if name == "image2":
             _check_numbered(target)
         return name
-    if is_pipe(target):
-        return "nut"
     suffix = Path(target).suffix.lower().lstrip(".")
+    if descriptor(target) is not None and suffix not in _BY_SUFFIX:
+        return "nut"
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
     for name in sorted(av.formats_available):
@@ -95,7 +96,7 @@ def write_failed(target: str, error: BaseException) -> OutputError:
         return OutputError(f"{target}: the disk is full; free some space or write elsewhere")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{target} cannot be written: {reason(error)}; choose a folder you may write to")
-    if os.name == "nt" and is_pipe(target) and code == errno.EINVAL:
+    if os.name == "nt" and descriptor(target) is not None and code == errno.EINVAL:
         return OutputError(
             f"{target} cannot be written: {reason(error)}, which is what Windows says where its reader has gone; "
             "if that is still there, use another container"
@@ -104,8 +105,8 @@ def write_failed(target: str, error: BaseException) -> OutputError:
 
 
 def part_path(target: str) -> Path:
-    """The hidden name beside `target` that is written to until the output is whole."""
-    path = Path(target)
+    """The hidden name beside `target`, or what it is a link to, that is written to until the output is whole."""
+    path = real_path(target)
     return path.with_name(f".{path.name}.part")
 
 
@@ -118,11 +119,11 @@ def check_target(target: str, source: str, overwrite: bool, format: str | None =
     Raises:
         OutputError: exists, is the input, is a directory, or its folder does not exist.
     """
-    if is_pipe(target):
+    if descriptor(target) is not None:
         return
     if format == "image2":
         return PictureFiles.check(target, source, overwrite)
-    path = Path(target)
+    path = real_path(target)
     if path.is_dir():
         raise OutputError(f"{target} is a directory; name the file to write inside it")
     if path.exists():
@@ -138,13 +139,14 @@ class PartFile:
     """The name that is written to while the output is not whole.
 
     Args:
-        target: path, or "-" for stdout.
+        target: path, or "-" for stdout. What a link leads to is written, and the link stays.
         source: the input, which must not be the same file.
         overwrite: whether an existing target may be replaced.
 
     Attributes:
-        pipe: whether the target is stdout.
-        name: what libav opens: the hidden part file, or "pipe:1"; options: what its muxer has to be told.
+        descriptor: number of the open descriptor that the target stands for (1 of stdout), or None.
+        pipe: whether what is written cannot be changed any more: a descriptor, or a named pipe.
+        name: what libav opens: the hidden part file, or "pipe:1" and the like; options: what its muxer has to be told.
 
     Raises:
         OutputError: exists, is the input, is a directory, its folder cannot be written to, or another program is
@@ -156,13 +158,14 @@ class PartFile:
         self._overwrite = overwrite
         self._held: IO[bytes] | None = None
         self._renamed = False
-        self.pipe = is_pipe(target)
-        self.name = "pipe:1"
+        self.descriptor = descriptor(target)
+        self.pipe = cannot_go_back(target)
         self.options: dict[str, str] = {}
-        if self.pipe:
+        if self.descriptor is not None:
+            self.name = f"pipe:{self.descriptor}"
             return
         check_target(target, source, overwrite)
-        path = Path(target)
+        path = real_path(target)
         # A device such as /dev/null cannot be renamed onto; it is written directly.
         self.direct = path.exists() and not path.is_file()
         self.path = path if self.direct else part_path(target)
@@ -186,9 +189,9 @@ class PartFile:
             OutputError: the system refuses; or a file of that name has come up that was not to be overwritten, or
                 cannot be. In both cases the output has another name then, which the message says.
         """
-        if self.pipe or self.direct:
+        if self.descriptor is not None or self.direct:
             return
-        name = Path(self.target)
+        name = wanted = real_path(self.target)
         why = "was made by something else in the meantime"
         if name.exists() and not self._overwrite:
             name = _free(name)
@@ -207,12 +210,12 @@ class PartFile:
         except OSError as error:
             raise write_failed(self.target, error) from error
         self._release()
-        if name != Path(self.target):
+        if name != wanted:
             raise OutputError(f"{self.target} {why} and is left alone; this output is {name}")
 
     def discard(self) -> None:
         """Remove the part file; may be called again."""
-        if self.pipe or self.direct or self._renamed:
+        if self.descriptor is not None or self.direct or self._renamed:
             return
         if os.name == "nt":
             self._release()

@@ -16,13 +16,15 @@ from av.container import Flags
 
 from ..errors import OutputError
 from . import streams
+from .descriptors import cannot_go_back
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
 from .frame import Colour, Frame
-from .orientation import HOLDING, Orientation
+from .loops import loop_options, plays
+from .orientation import HOLDING, orient, resized
 from .packets import CopiedPacket
 from .pixels import Packer
-from .probe import MediaInfo
 from .reader import FrameExtra, VideoReader
+from .rising import Rising
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
@@ -89,16 +91,16 @@ class VideoWriter:
             codec, private = encoder_of(self.name)
             self._options = replace(self._options, codec=codec, options=(*private.items(), *self._options.options))
         info = reader.info
-        pipe = self.name != os.devnull and self.name in ("-", "pipe:", "pipe:1")
+        pipe = cannot_go_back(self.name)
         size, colour = picture or ((info.width, info.height), info.colour)
-        self.sar, self._turn, told = self._orient(info)
+        self.sar, self._turn, told = orient(info, self.format)
         if self._turn:
             size = self._turn.size(size)
         self.plan = self._make_plan(info.layout, size, colour, pipe)
         self._rate = steady(info.rate or Fraction(25)) if self.plan.fixed_rate else info.rate or Fraction(25)
         if self.format == "mxf" and not streams.holds_rate("mxf", self._rate):
             raise OutputError(f"{self.name}: mxf holds no {float(self._rate):.6g} frames a second; write .mov or .mkv")
-        copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude)
+        copies = streams.plan_copies(reader.container, reader.stream.index, self.format, exclude, reader.window)
         self._kept = copies.kept
         self.warnings = [*told, *self.plan.warnings, *copies.warnings]
         self._output: Any = None
@@ -108,6 +110,8 @@ class VideoWriter:
         self._pending: list[CopiedPacket] = []
         self._last: int | None = None
         self._last_dts: int | None = None
+        self._rising: Rising | None = None
+        self._late = self._first_late = 0  # frames whose times do not rise, and the first of them
         self._bias = Fraction(0)
         self._phase: Fraction | None = None
         self._told: set[str] = set()
@@ -120,17 +124,6 @@ class VideoWriter:
 
     def _make_plan(self, layout: Any, size: tuple[int, int], colour: Any, pipe: bool) -> EncoderPlan:
         return plan_encoder(self._options, self.format, pipe, layout, size, colour, self._reader.info.hdr, self.sar)
-
-    def _orient(self, info: MediaInfo) -> tuple[Fraction | None, Orientation | None, list[str]]:
-        """The pixels' aspect ratio; how the picture has to be turned, since the container cannot say so; warnings."""
-        if not info.display_matrix or self.format in HOLDING:
-            return info.sar, None, []
-        turn = Orientation.of(info)
-        if turn == Orientation() or not turn.fits(info.layout):
-            what = f"{self.format} cannot say how the picture is to be turned"
-            return info.sar, None, [f"{what}, and it is left lying; write .mp4, .mov or .mkv to keep that"]
-        sar = 1 / info.sar if info.sar and turn.transposed else info.sar
-        return sar, turn, [f"the picture is turned upright, since {self.format} cannot say that it has to be"]
 
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own pts.
@@ -181,12 +174,14 @@ class VideoWriter:
         raw = packet.packet
         if self.format in _MOV_FAMILY and target.type == "subtitle" and bytes(raw) == b"\0\0":
             return  # the gap between two cues, which the muxer writes itself
-        if self.format == "avi" and raw.pts is not None and raw.pts + (raw.duration or 0) <= 0:
+        if self.format == "avi" and raw.pts is not None and raw.pts < 0 and raw.pts + (raw.duration or 0) <= 0:
             return  # audio priming, which AVI could only hold by moving the picture
         if self._bias and raw.time_base:
             shift = round(self._bias / Fraction(raw.time_base.numerator, raw.time_base.denominator))
             raw.pts = None if raw.pts is None else raw.pts + shift
             raw.dts = None if raw.dts is None else raw.dts + shift
+        assert self._rising is not None
+        self._rising(raw, target)
         raw.stream = target
         self._mux(raw)
 
@@ -208,6 +203,7 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failed(error) from error
         self._output = None
+        self.warnings += self._squeezed()
         assert self._part is not None
         if line := self._part.left_over(self.frames):
             self.warnings.append(line)
@@ -262,6 +258,7 @@ class VideoWriter:
                 self._output.flags |= Flags.flush_packets.value
             self._add_streams(rate)
             self._output.start_encoding()
+            self._rising = Rising(self._output.format)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._failed(error) from error
         pending, self._pending = self._pending, []
@@ -286,16 +283,9 @@ class VideoWriter:
                 if self.format in _MOV_FAMILY and plan.codec in _HEVC:
                     context.codec_tag = "hvc1"  # Apple's players know no other
                 if reader.info.display_matrix and self.format in HOLDING:
-                    self._stream.set_display_matrix(self._display_matrix(reader.info.display_matrix))
+                    self._stream.set_display_matrix(resized(reader.info, plan.size))
                 streams.copy_video_tags(stream, self._stream, reader.skipped, rate)
         streams.copy_container_tags(reader.container, self._output, self._comment, reader.window, reader.skipped, rate)
-
-    def _display_matrix(self, matrix: tuple[int, ...]) -> tuple[int, ...]:
-        """The input's. Its last row moves the turned picture into view, by the picture's size."""
-        info, (width, height) = self._reader.info, self.plan.size
-        wide, high = (height, width) if matrix[0] == matrix[4] == 0 else (width, height)
-        was_wide, was_high = (info.height, info.width) if matrix[0] == matrix[4] == 0 else (info.width, info.height)
-        return (*matrix[:6], matrix[6] * wide // was_wide, matrix[7] * high // was_high, matrix[8])
 
     def _container_options(self, frame: Frame) -> dict[str, str]:
         flags = []
@@ -304,9 +294,11 @@ class VideoWriter:
         if self.format in _MOV_FAMILY:
             options["video_track_timescale"] = str(self._time_base.denominator)
             if self._part.pipe:
-                flags += ["frag_keyframe", "empty_moov", "default_base_moof"]
+                # Without a trailer: libav takes its length for success and does not see that the disk was full.
+                flags += ["frag_keyframe", "empty_moov", "default_base_moof", "skip_trailer"]
             if any("." in key for key in self._reader.container.metadata):
                 flags.append("use_metadata_tags")  # com.apple.quicktime.… and the like
+        options |= loop_options(self.format, plays(self._reader.name, self._reader.container.format.name))
         if flags:
             options["movflags"] = "+".join(flags)
         if self.format in ("matroska", "webm"):
@@ -339,12 +331,23 @@ class VideoWriter:
                     f"{self.format} with {self.plan.codec} has one frame rate; times are rounded to it",
                 )
         if self._last is not None and pts <= self._last:
-            self._tell(
-                "order",
-                f"the times of the frames do not rise at frame {self.frames}; it is put one tick later",
-            )
+            self._first_late = self._first_late if self._late else self.frames
+            self._late += 1
             pts = self._last + 1
         return pts
+
+    def _squeezed(self) -> list[str]:
+        """What to say of times that did not rise, once all are known."""
+        lines = self._rising.warnings if self._rising else []
+        if self._late == 1:
+            what = f"the times of the frames do not rise at frame {self._first_late}"
+            return [f"{what}; it is put one tick after the one before", *lines]
+        if self._late:
+            what = f"the times of {self._late} frames do not rise, from frame {self._first_late} on"
+            lines.insert(
+                0, f"{what}; they are put one tick apart; cut the clip there with ffmpeg if that is too little"
+            )
+        return lines
 
     def _tell(self, key: str, line: str) -> None:
         if key not in self._told:
