@@ -32,16 +32,14 @@ def swing(size: float, hertz: float, number: int) -> float:
     return size * math.sin(2 * math.pi * hertz * number / RATE)
 
 
-def film(
-    path: Path, degrees: float = 0.0, zoom: float = 0.0, pan: float = 0.0, hertz: float = CAMERA, frames: int = 45
-) -> str:
-    """Discs that swing by SWING px at HERTZ on ground that the camera turns, zooms and shifts."""
+def film(path: Path, degrees: float = 0.0, zoom: float = 0.0, pan: float = 0.0, frames: int = 45) -> str:
+    """Discs that swing by SWING px at HERTZ on ground that the camera turns, zooms and shifts at CAMERA."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(float)
     grain = np.random.default_rng(1)
     pictures = []
     for n in range(frames):
-        turn, scale = math.radians(swing(degrees, hertz, n)), 1 + swing(zoom, hertz, n)
-        px, py = x - SIZE[1] / 2 - swing(pan, hertz, n), y - SIZE[0] / 2
+        turn, scale = math.radians(swing(degrees, CAMERA, n)), 1 + swing(zoom, CAMERA, n)
+        px, py = x - SIZE[1] / 2 - swing(pan, CAMERA, n), y - SIZE[0] / 2
         sx = (math.cos(turn) * px + math.sin(turn) * py) / scale + SIZE[1] / 2
         sy = (-math.sin(turn) * px + math.cos(turn) * py) / scale + SIZE[0] / 2
         by = swing(SWING, HERTZ, n)
