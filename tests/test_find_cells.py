@@ -49,3 +49,24 @@ def test_what_can_just_be_told_is_found(hertz):
     (only,) = shapes(moved, RATE, 16, CLEAR)[0]
     assert only.frequency == pytest.approx(hertz, abs=0.03)
     assert only.amplitude == pytest.approx(0.3, rel=0.1)
+
+
+@pytest.mark.parametrize("apart", [0.3, 0.5])
+def test_two_things_at_nearly_the_same_frequency_are_told_where_they_lie_apart(apart):
+    moved = cells()
+    moved[:, 0, 1:3, 1:3] += 0.3 * wave(5)
+    moved[:, 0, 3:5, 6:8] += 0.2 * wave(5 + apart, 2)
+    first, second = shapes(moved, RATE, 16, CLEAR)[0]
+    assert [first.frequency, second.frequency] == pytest.approx([5, 5 + apart], abs=0.02)
+    assert [first.amplitude, second.amplitude] == pytest.approx([0.3, 0.2], rel=0.05)
+    assert (first.core, second.core) == ((1, 1, 3, 3), (3, 6, 5, 8))
+
+
+@pytest.mark.parametrize("size", [0.02, 0.3])
+def test_one_thing_over_the_whole_picture_is_one(size):
+    """However weak it is in some of the cells."""
+    for seed in range(8):
+        moved = cells(seed)
+        strength = np.random.default_rng(seed).uniform(0.1, 1, (6, 9)).astype(np.float32)
+        moved[:, 0] += size * strength * wave(4 + 0.37 * seed)
+        assert len(shapes(moved, RATE, 16, CLEAR)[0]) == 1

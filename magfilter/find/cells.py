@@ -97,10 +97,12 @@ def shapes(
     power, over = _spectra(moved, clock, side, sight)
     free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
     fair = _fair(power, free)
+    # Elsewhere something else may move at nearly the same frequency, if it has a summit of its own.
+    left = fair & _summits(power) if times is None else fair
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
     while len(found) < MOST:
-        allowed = free[:, None, None] & fair & (power > SPURIOUS**2 * known)
+        allowed = free[:, None, None] & left & (power > SPURIOUS**2 * known)
         clear = (over > CLEAR) & beside(over > BESIDE) & allowed
         likely = np.where(clear, power, 0) if clear.any() else np.where(allowed, over, 0)
         if times is not None and likely.any():
@@ -112,23 +114,30 @@ def shapes(
         if not clear.any():
             break
         best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
-        found.append(_shape(moved, clock, grid, power, over, best, BESIDE))
+        members = (over[best] > BESIDE) & beside(over[best] > BESIDE)
+        if times is None:
+            members &= left[best]
+        found.append(_shape(moved, clock, grid, power, over, best, members))
         known += _near(power[best])
-        free &= np.abs(grid - found[-1].frequency) > APART * bin_
-        if times is not None:
+        close = np.abs(grid - found[-1].frequency) <= APART * bin_
+        if times is None:
+            left[close] &= _near(_near(members.astype(np.float32))) == 0
+        else:
+            free &= ~close
             moved = clock.rest(moved, found[-1].frequency)
             power, over = _spectra(moved, clock, side, sight)
-            fair = _fair(power, free)
+            fair = left = _fair(power, free)
     if found or not free.any():
         return sorted(found, key=lambda shape: -shape.amplitude), None
     best = int(np.argmax(np.where(fair, power, 0).sum((1, 2))))
     faint = beside(over[best] > FAINT) & (over[best] > FAINT)
-    return [], _shape(moved, clock, grid, power, over, best, FAINT) if faint.any() else None
+    return [], _shape(moved, clock, grid, power, over, best, faint) if faint.any() else None
 
 
-def _shape(moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
-    """What vibrates at about `grid[best]`: the cells that are `least` times above their noise, two or more together."""
-    members = (over[best] > least) & beside(over[best] > least)
+def _shape(
+    moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, best: int, members: NDArray[np.bool_]
+) -> Shape:
+    """What vibrates at about `grid[best]`: some of the cells."""
     # The frequency is that of all who show it: the maximum of their sum, by a parabola through its neighbours.
     summed = power[:, members].sum(1)
     low, high = max(best - FINER, 1), min(best + FINER + 1, len(grid) - 1)
@@ -200,6 +209,17 @@ def _fair(power: Field, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
         mask[begin:] &= ~falls
         mask[begin : begin + len(ripples)] &= ~(falls[0] & ripples)
     return fair
+
+
+def _summits(power: Field) -> NDArray[np.bool_]:
+    """(k, rows, columns) where power has a summit no farther off than what can be told apart: no skirt of another."""
+    reach = FINER + 1
+    padded = np.pad(power, [(reach, reach), (0, 0), (0, 0)], mode="edge")
+    count = len(power)
+    top = padded[1 : count + 1].copy()
+    for by in range(2, 2 * reach):
+        np.maximum(top, padded[by : by + count], out=top)
+    return np.asarray((top > padded[:count]) & (top > padded[2 * reach :]))
 
 
 def _summit(grid: Floats, power: Field, at: int) -> float:
