@@ -119,3 +119,12 @@ def test_what_has_left_the_picture_is_less_certain_and_then_lost():
 
 def test_of_the_rim_alone_nothing_is_told():
     assert len(Patch(picture((0, 0)), (0, 0), np.ones((7, SIZE[1])), 0.3 / 255).axes) == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.1, 0.8])
+def test_an_edge_at_the_rim_is_followed_too(angle):
+    rim = Patch(stripes(0, angle), RIGHT[0], np.ones(RIGHT[1]), 0.3 / 255)
+    found = rim.find(stripes(2.2, angle), 2 * rim.axes[0] * np.sign(rim.axes[0][0]))
+    across = np.array([np.cos(angle), np.sin(angle)])
+    due = 2.2 / across[0] if rim.told[0] else 2.2
+    assert abs(np.nan_to_num(found.vector) @ rim.axes[0]) == pytest.approx(due, abs=0.002)
