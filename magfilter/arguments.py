@@ -248,7 +248,8 @@ _CHOOSING_OPTIONS = (
     click.option(
         "--band",
         metavar="LOW:HIGH",
-        help="Magnify motion of these frequencies only, in Hz; the rest is left as it is.",
+        help="Magnify motion of these frequencies, in Hz. Far from them motion is left as it is; within about two "
+        "octaves it changes as well, the more the larger --alpha, and may come out smaller or upside down.",
     ),
     click.option(
         "--notch", multiple=True, metavar="LOW:HIGH", help="Leave motion of these frequencies as it is; repeatable."

@@ -100,8 +100,9 @@ class Magnifier:
         threads: of the network on a CPU; 0 for all cores.
         at_once: frames that `stream` and `foresee` may have measured at the same time; the network's threads are shared
             out among them. Engines that run one at a time do not look at it.
-        band: (LOW, HIGH) Hz or "LOW:HIGH": only motion of these frequencies is magnified, the rest is left as
-            it is; see `magfilter.temporal`. Frames must come in order; a new reference begins anew.
+        band: (LOW, HIGH) Hz or "LOW:HIGH": motion of these frequencies is magnified; within about two octaves of
+            them it changes as well, the more the larger alpha, see `magfilter.temporal`. Frames must come in order;
+            a new reference begins anew.
         notch: one such band, or several, whose motion is not magnified.
         fps: frames a second, for band and notch; may also be given to `part.tune` before the first frame. For
             every:SECONDS, mean:SECONDS and alpha_keys too, where the frames have no time, as arrays have none.

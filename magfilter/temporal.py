@@ -6,6 +6,10 @@ one octave lets less than a tenth through an octave beyond its edges (a sixth if
 and rings for about 1 / (HIGH − LOW) seconds. They hold four numbers a point and axis for every filter, however long
 the video.
 
+What a band lets through beyond its edges comes nearly upside down, and alpha − 1 times that is added to the motion: an
+octave beyond, alpha 10 leaves about half of it, and alpha 30 turns it round. Twice as many poles would let next to
+nothing through there, but turn the band's own edges upside down and settle in four times as long.
+
 A causal filter delays: motion at a band's centre comes through in phase, towards LOW ahead, towards HIGH behind.
 Frames are taken to be evenly spaced, at the rate given.
 """

@@ -94,3 +94,37 @@ def test_a_large_patch_is_thinned_out_where_nothing_is_told():
     assert len(whole._boxes) > 1
     # The seam between texture and flat rests, so it is not exact.
     np.testing.assert_allclose(whole.find(frame, np.zeros(2)).vector, (0.3, 0.1), atol=0.03)
+
+
+RIGHT = ((0, SIZE[1] - 40), (SIZE[0], 40))
+
+
+@pytest.mark.parametrize("way", [(0.5, 0.0), (3.0, 0.0), (-2.6, 1.3), (0.4, -5.2)])
+@pytest.mark.parametrize(("corner", "size"), [RIGHT, ((0, 0), SIZE), ((SIZE[0] - 30, 60), (30, 80))])
+def test_what_comes_from_outside_the_picture_does_not_count(way, corner, size):
+    rim = Patch(picture((0, 0)), corner, np.ones(size), 0.3 / 255)
+    found = rim.find(picture(way), np.round(way))
+    np.testing.assert_allclose(found.vector, way, atol=0.002)
+    assert found.likeness > 0.999
+
+
+def test_what_has_left_the_picture_is_less_certain_and_then_lost():
+    rim = Patch(picture((0, 0)), RIGHT[0], np.ones(RIGHT[1]), 0.3 / 255)
+    here, partly = (rim.find(picture((far, 0), 2, 1), np.array([far, 0])) for far in (0, 18))
+    assert partly.vector[0] == pytest.approx(18, abs=0.02)
+    assert partly.noise > 1.3 * here.noise
+    assert partly.centre[0] < here.centre[0] - 5
+    assert rim.find(picture((38, 0)), np.array([38, 0])).likeness == 0
+
+
+def test_of_the_rim_alone_nothing_is_told():
+    assert len(Patch(picture((0, 0)), (0, 0), np.ones((7, SIZE[1])), 0.3 / 255).axes) == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.1, 0.8])
+def test_an_edge_at_the_rim_is_followed_too(angle):
+    rim = Patch(stripes(0, angle), RIGHT[0], np.ones(RIGHT[1]), 0.3 / 255)
+    found = rim.find(stripes(2.2, angle), 2 * rim.axes[0] * np.sign(rim.axes[0][0]))
+    across = np.array([np.cos(angle), np.sin(angle)])
+    due = 2.2 / across[0] if rim.told[0] else 2.2
+    assert abs(np.nan_to_num(found.vector) @ rim.axes[0]) == pytest.approx(due, abs=0.002)

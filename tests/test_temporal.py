@@ -56,6 +56,17 @@ def test_a_band_passes_its_centre_and_little_an_octave_away(band, rate):
     assert np.abs(response(sections, np.concatenate([below, above]), rate)).max() < bound
 
 
+def test_a_neighbour_of_the_band_changes_as_readme_says():
+    """Most of it is told in README, *One frequency only*, and in the module's docstring."""
+    band, notch = design("band", (3.5, 5.5), 30), design("notch", (1.6, 2.4), 30)
+    let = response(band, 2, 30)
+    assert abs(1 + 9 * let) == pytest.approx(0.46, abs=0.006)
+    assert abs(1 + 29 * let) == pytest.approx(1.35, abs=0.006)
+    assert abs(np.angle(1 + 29 * let, deg=True)) > 120, "the wrong way"
+    assert np.abs(9 * response(band, [3.5 / 4, 10.5], 30)).max() < 0.25, "two octaves beyond; above, the axis is bent"
+    assert abs(1 + 29 * let * response(notch, 2, 30)) == pytest.approx(1, abs=0.02), "a notch takes it out"
+
+
 @pytest.mark.parametrize(("band", "rate"), BANDS)
 def test_a_notch_stops_its_centre_and_passes_the_rest(band, rate):
     sections = design("notch", band, rate)

@@ -36,6 +36,7 @@ EDGE = 2.0  # times what can be told apart, below half the frame rate: from one 
 LEAST = 1e-4
 SPURIOUS = 0.1  # of what else a cell or one beside it was found to do: the network and outlines make harmonics of it
 PARTS = 2  # of a cell's side, whose motions are kept apart until it is known which of them move
+RIPPLE = 0.005  # of a strong vibration's power, what it has beside its skirts
 MOST = 10
 STRONG = 0.5  # times the vibration's amplitude, from which a cell lies within its rectangle
 FASTEST = 95.0  # percentile of the cells that is called the amplitude
@@ -95,10 +96,13 @@ def shapes(
     clock = EvenClock(count, rate) if times is None else UnevenClock(times, rate)
     power, over = _spectra(moved, clock, side, sight)
     free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
+    fair = _fair(power, free)
+    # Elsewhere something else may move at nearly the same frequency, if it has a summit of its own.
+    left = fair & _summits(power) if times is None else fair
     found: list[Shape] = []
     known = np.zeros(power.shape[1:], np.float32)  # px², of what was found
     while len(found) < MOST:
-        allowed = free[:, None, None] & (power > SPURIOUS**2 * known)
+        allowed = free[:, None, None] & left & (power > SPURIOUS**2 * known)
         clear = (over > CLEAR) & beside(over > BESIDE) & allowed
         likely = np.where(clear, power, 0) if clear.any() else np.where(allowed, over, 0)
         if times is not None and likely.any():
@@ -110,29 +114,37 @@ def shapes(
         if not clear.any():
             break
         best = int(np.argmax(np.where(clear, power, 0).max((1, 2))))
-        found.append(_shape(moved, clock, grid, power, over, best, BESIDE))
+        members = (over[best] > BESIDE) & beside(over[best] > BESIDE)
+        if times is None:
+            members &= left[best]
+        found.append(_shape(moved, clock, grid, power, over, best, members))
         known += _near(power[best])
-        free &= np.abs(grid - found[-1].frequency) > APART * bin_
-        if times is not None:
+        close = np.abs(grid - found[-1].frequency) <= APART * bin_
+        if times is None:
+            left[close] &= _near(_near(members.astype(np.float32))) == 0
+        else:
+            free &= ~close
             moved = clock.rest(moved, found[-1].frequency)
             power, over = _spectra(moved, clock, side, sight)
+            fair = left = _fair(power, free)
     if found or not free.any():
         return sorted(found, key=lambda shape: -shape.amplitude), None
-    best = int(np.argmax(np.where(free, power.sum((1, 2)), 0)))
+    best = int(np.argmax(np.where(fair, power, 0).sum((1, 2))))
     faint = beside(over[best] > FAINT) & (over[best] > FAINT)
-    return [], _shape(moved, clock, grid, power, over, best, FAINT) if faint.any() else None
+    return [], _shape(moved, clock, grid, power, over, best, faint) if faint.any() else None
 
 
-def _shape(moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, best: int, least: float) -> Shape:
-    """What vibrates at about `grid[best]`: the cells that are `least` times above their noise, two or more together."""
-    members = (over[best] > least) & beside(over[best] > least)
+def _shape(
+    moved: Field, clock: Clock, grid: Floats, power: Field, over: Field, best: int, members: NDArray[np.bool_]
+) -> Shape:
+    """What vibrates at about `grid[best]`: some of the cells."""
     # The frequency is that of all who show it: the maximum of their sum, by a parabola through its neighbours.
     summed = power[:, members].sum(1)
     low, high = max(best - FINER, 1), min(best + FINER + 1, len(grid) - 1)
     frequency = _summit(grid, summed, low + int(np.argmax(summed[low:high])))
     frequency = clock.settled(moved[:, :, members], frequency)
     phasors = np.where(members, clock.phasors(moved, frequency), 0)
-    size = np.sqrt((np.abs(phasors) ** 2).sum(0))
+    size = _longest(phasors)
     amplitude = float(np.percentile(size[members], FASTEST))
     place = np.unravel_index(int(np.argmax(np.where(members, power[best], 0))), members.shape)
     strong = _joined((size >= STRONG * amplitude) & members, (int(place[0]), int(place[1])))
@@ -173,6 +185,41 @@ def _around_noise(power: Floats) -> Floats:
     low = np.minimum(at.astype(np.intp), len(thin) - 1)
     share = (at - low)[:, None]
     return np.asarray(middle[low] * (1 - share) + middle[np.minimum(low + 1, len(thin) - 1)] * share)
+
+
+def _longest(phasors: Phasors) -> Floats:
+    """Half of peak to peak along the way on which it is largest, of (2, …): an ellipse's longer semi-axis."""
+    whole, flat = (np.abs(phasors) ** 2).sum(0), np.abs((phasors**2).sum(0))
+    return np.asarray(np.sqrt((whole + flat) / 2))
+
+
+def _fair(power: Field, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(k, rows, columns) where power is not the skirt of what is strongest at frequencies that are not free, where
+    nothing is looked for: too slow or too fast to tell."""
+    fair = np.broadcast_to(free[:, None, None], power.shape).copy()
+    inside = np.flatnonzero(free)
+    if not len(inside):
+        return fair
+    for begin, view, mask in ((inside[0], power, fair), (len(free) - 1 - inside[-1], power[::-1], fair[::-1])):
+        if not begin:
+            continue
+        top = view[: begin + 1].max(0)
+        falls = np.logical_and.accumulate(view[begin:] < view[begin - 1 : -1], 0)
+        ripples = view[begin : begin + round(APART * FINER)] < RIPPLE * top
+        mask[begin:] &= ~falls
+        mask[begin : begin + len(ripples)] &= ~(falls[0] & ripples)
+    return fair
+
+
+def _summits(power: Field) -> NDArray[np.bool_]:
+    """(k, rows, columns) where power has a summit no farther off than what can be told apart: no skirt of another."""
+    reach = FINER + 1
+    padded = np.pad(power, [(reach, reach), (0, 0), (0, 0)], mode="edge")
+    count = len(power)
+    top = padded[1 : count + 1].copy()
+    for by in range(2, 2 * reach):
+        np.maximum(top, padded[by : by + count], out=top)
+    return np.asarray((top > padded[:count]) & (top > padded[2 * reach :]))
 
 
 def _summit(grid: Floats, power: Field, at: int) -> float:

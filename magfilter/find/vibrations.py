@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ __all__ = ["Found", "Vibration", "find_vibrations"]
 
 Field = NDArray[np.float32]
 
+OUT = 0.5  # px that a cell may lie outside the picture
+LEFT = 0.02  # share of the frames in which it may lie further out
+MOSTLY = 0.4  # share of the cells that leave the picture, from which on it is told
 CALM = 8  # frames from one look at the noise to the next
 LONGEST = 20_000  # frames; their spectra take half a gigabyte
 
@@ -150,6 +154,7 @@ class _Shot:
     def __init__(self, reference: Frame) -> None:
         self.reference = self._before = reference
         self.cells: list[Field] = []  # of all but the first
+        self.left: Any = 0  # (rows, columns) frames in which the camera's motion has taken a cell out of the picture
         self.times: list[float] = []  # s
         self.repeats = Repeats()
         self.unchanged: list[float] = []  # share of the pixels that are those of the frame before
@@ -189,7 +194,10 @@ class _Look:
             if found.flow is None:
                 shots.append(_Shot(frame))
             else:
-                shots[-1].cells.append(self._cells(found.flow if found.part is None else found.part))
+                cells = self._cells(found.flow if found.part is None else found.part)
+                shots[-1].cells.append(cells)
+                if found.part is not None:
+                    shots[-1].left += self._outside(self._cells(found.flow) - cells)
             if number % CALM == 0 and shots[-1].reference is not frame:
                 self.noise = min(self.noise, most_noise(self._light(frame), self._light(shots[-1].reference)))
             shots[-1].add(frame)
@@ -213,7 +221,14 @@ class _Look:
         moved = moved[kept]
         timing = find_timing(self.reader.info, np.asarray(shot.times), self.fps, self.warnings, kept)
         uneven = None if timing.even else timing.times
-        clear, faint = shapes(moved, timing.rate, self._side, self._sight(shot.reference), uneven)
+        sight = self._sight(shot.reference)
+        gone = shot.left > LEFT * len(shot.cells)
+        if np.mean(gone) > MOSTLY:
+            self.warnings.append(
+                f"the camera moves {np.mean(gone):.0%} of its first picture out of sight, where nothing is looked for; "
+                "choose a shorter part with -ss and -t"
+            )
+        clear, faint = shapes(moved, timing.rate, self._side, np.where(gone, 0, sight), uneven)
         if not clear and compressed(self.reader):
             frozen = float(np.mean(np.array(shot.unchanged)[kept][1:]))
             self.warnings += [f"{self.reader.name}: {note}" for note in frozen_notes(frozen)]
@@ -274,6 +289,25 @@ class _Look:
         count = np.maximum(np.outer(np.diff(down), np.diff(across)), 1)
         mean: Field = sums_over(inside, down - down[0], across - across[0]) / count.astype(np.float32)
         return mean
+
+    def _outside(self, camera: Field) -> NDArray[np.bool_]:
+        """(rows, columns) which cells lie outside the picture, in part, when its first has moved as the camera did.
+
+        What such a cell shows of its own motion is what the network makes up of the picture's rim.
+
+        Args:
+            camera: motion (2, ·, ·) px of the cells' parts.
+        """
+        assert self.grid is not None
+        rows, columns = (len(edges) - 1 for edges in self.grid.edges)
+        motion = camera.reshape(2, rows, PARTS, columns, PARTS).mean((2, 4))
+        out = np.zeros((rows, columns), bool)
+        for way, edges, side in ((motion[1].T, self.grid.edges[0], 0), (motion[0], self.grid.edges[1], 1)):
+            first, last = edges[:-1] * self.grid.stride, edges[1:] * self.grid.stride
+            limit = max(self.size[side], int(last[-1]))
+            gone = (first + way < -OUT) | (last + way > limit + OUT)
+            out |= gone if side else gone.T
+        return out
 
     @property
     def _side(self) -> float:

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from magfilter.errors import OptionError
 from magfilter.masks import Region
+from magfilter.measure.camera import AFFINE
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
-from magfilter.measure.register import Patch
-from magfilter.measure.survey import LEAST, RESTS, Pattern, Survey, still_patches, texture
+from magfilter.measure.register import MARGIN, Patch, margins
+from magfilter.measure.still import still_patches
+from magfilter.measure.survey import LEAST, RESTS, Pattern, Survey, texture
 from magfilter.measure.tracks import grown_by, keeps_most
 
 __all__ = ["choose_background", "choose_patches", "place"]
@@ -52,9 +54,22 @@ def choose_patches(
                 f"roi {region}: most of its contours are at pixels as bright or dark as the video can show; "
                 "if they are overexposed, the displacement may be a little off"
             )
+        if not keeps_most(weights * _inside(light.shape, region), weights, strength):
+            warnings.append(
+                f"roi {region}: most of its contours lie within {MARGIN} px of the picture's rim, where what comes "
+                "from outside cannot be told from motion; they are left out"
+            )
         patches.append(Patch(light, (region.y, region.x), weights, noise))
         patterns.append(pattern)
     return patches, patterns
+
+
+def _inside(shape: tuple[int, ...], region: Region) -> NDArray[np.bool_]:
+    """(h, w) which pixels of a region are far enough from the rim of a picture (H, W) to tell motion."""
+    inside = np.zeros(shape, bool)
+    down, across = margins(shape)
+    inside[down : shape[0] - down, across : shape[1] - across] = True
+    return inside[place(region)]
 
 
 def choose_background(
@@ -93,6 +108,17 @@ def choose_background(
         warnings.append(
             "no still background with texture was found; the uncertainty is from the fit alone, and the camera's "
             f"own motion is not in it; {ALL_MOVES}; else name what rests with --still x,y,width,height"
+        )
+    if options.detrend and len(still) < AFFINE:
+        warnings.append(
+            f"detrend has only {len(still)} of the {AFFINE} patches of textured ground that it takes to tell how the "
+            "camera turns and zooms, so its shift alone is taken off; "
+            + (
+                "the uncertainty is from how the patches differ"
+                if len(still) > 1
+                else "how well the ground follows it is not known, so where it moves counts as uncertain"
+            )
+            + "; name more of the ground with --still x,y,width,height"
         )
     return Background(still, options.detrend)
 

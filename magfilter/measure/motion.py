@@ -297,7 +297,7 @@ class _Job:
             lost = bool(len(patch.axes)) and fit.likeness < LOST
             if not lost and len(patch.axes):
                 tracks.last[k] = fit.vector
-            vector = fit.vector - (camera[0] + patch.centre @ camera[1:]) if self.options.detrend else fit.vector
+            vector = fit.vector - (camera[0] + fit.centre @ camera[1:]) if self.options.detrend else fit.vector
             frozen = np.nan
             if before is not None:
                 rows, cols = place(regions[k])

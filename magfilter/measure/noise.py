@@ -7,6 +7,9 @@ says by how much noise that hangs together (compression, flicker) is worse. A re
     camera² + worse × (white noise of its own residue, through its own texture and size),
 
 where worse is 1 or more, so that a background an encoder has frozen does not vouch for a region that it has not.
+
+With the camera's motion taken off, camera² is what is not known of it at the region: what the patches scatter, and how
+far they lie from there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.measure.camera import camera_of, moves_by, uncertain, unknowns
 from magfilter.measure.register import Patch
 from magfilter.measure.repeats import thinned
 from magfilter.measure.spectrum import FEWEST, power
@@ -27,9 +31,8 @@ __all__ = ["Background", "StillNoise"]
 
 Floats = NDArray[np.float64]
 
+LOST = 0.3  # correlation below which a patch was not found
 SMOOTH = 9  # frequencies over which the floor is averaged: about two that can be told apart
-LIKE = 0.05  # px; patches that differ by less from the camera's motion count in full
-AFFINE = 6  # patches from which on turn and zoom are told
 
 
 @dataclass(frozen=True)
@@ -89,74 +92,67 @@ class Background:
             if fit.likeness < 0.5 or np.abs(fit.vector - self._last[k]).max() > 0.75:
                 other = patch.find(light, flow(patch))
                 fit = other if other.likeness > fit.likeness else fit
-            off[k], noises[k] = fit.vector, fit.noise
-            self._last[k] = fit.vector
+            if fit.likeness < LOST:  # hidden, or out of the picture
+                off[k], noises[k] = np.nan, np.nan
+            else:
+                off[k], noises[k] = fit.vector, fit.noise
+                self._last[k] = fit.vector
         self._tracks.extend(off.ravel())
         self._noises.extend(noises)
-        return self._camera(off) if self.patches else np.zeros((3, 2))
+        return camera_of(self._at, off, self._weights) if self.patches else np.zeros((3, 2))
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Forget all but some of the frames (n,)."""
         self._tracks, self._noises = thinned(self._tracks, kept), thinned(self._noises, kept)
 
-    def _camera(self, off: Floats) -> Floats:
-        affine = len(self.patches) >= AFFINE
-        middle = self._at.mean(0)
-        basis = np.column_stack([np.ones(len(off)), self._at - middle])[:, : 3 if affine else 1]
-        scale = max(float(np.abs(self._at - middle).max()), 1.0)
-        basis[:, 1:] /= scale
-        motion = np.zeros((basis.shape[1], 2))
-        motion[0] = np.median(off, 0)
-        for _ in range(6):
-            far = np.hypot(*(off - basis @ motion).T)
-            weights = self._weights / (1 + (far / max(LIKE, float(np.median(far)))) ** 2) ** 2
-            weighted = basis * weights[:, None]
-            motion = np.linalg.solve(weighted.T @ basis + 1e-9 * weights.sum() * np.eye(len(motion)), weighted.T @ off)
-        out = np.zeros((3, 2))
-        out[: len(motion)] = motion
-        out[1:] /= scale
-        out[0] -= middle @ out[1:]
-        return out
-
     def noise_of(self, patch: Patch, residue: Floats, times: Floats, rate: float, even: bool) -> StillNoise:
         """The noise of a region's patch, whose residue (n,) was `Fit.noise`, frame by frame."""
         count = len(residue)
-        known = residue[np.isfinite(residue)]
-        typical = float(np.mean(known**2)) if len(known) else np.nan
+        told = residue[np.isfinite(residue)]
+        typical = float(np.mean(told**2)) if len(told) else np.nan
         sigma = np.nan_to_num(patch.sigma)
         none = np.zeros(0)
-        worse, shape, camera, common = 1.0, none, none, np.zeros((2, 2))
+        worse, shape, camera, common, off = 1.0, none, none, np.zeros((2, 2)), np.zeros((2, 2))
         if self.patches and count > 1:
             tracks, alone, unit = self._parts(count)
             # The first frame is often the reference itself, and says nothing.
             worse = max(1.0, float((alone[1:] ** 2).sum() / max((unit[1:] ** 2).sum(), 1e-20)))
-            middle = np.average(tracks, axis=1, weights=self._weights)
-            if not self.detrend:
-                own = float((alone[1:] ** 2).mean() / 2 / len(self.patches))  # noise of the middle itself
+            known = np.isfinite(tracks)
+            counts = self._weights[:, None] * known
+            middle = (np.where(known, tracks, 0) * counts).sum(1) / np.maximum(counts.sum(1), 1e-20)
+            scatter = float((alone[1:] ** 2).sum() / max(int(known[1:].sum()), 1))
+            # Of one patch alone it is not known how far the ground follows it.
+            untold = not self.detrend or len(self.patches) == 1
+            if untold:
+                own = scatter / 2 / len(self.patches)  # noise of the middle itself
                 seen = middle.T @ middle / count - np.eye(2) * own
                 values, vectors = np.linalg.eigh(seen)
                 common = (vectors * np.clip(values, 0, None)) @ vectors.T
+            else:
+                off = uncertain(self._at, self._weights, patch.centre) * scatter * np.eye(2)
             if count >= FEWEST:
                 shape, camera = self._spectra(alone, unit, middle, times, rate, even)
-                camera = none if self.detrend else camera
+                camera = camera if untold else none
         per_frame = np.where(np.isfinite(residue), residue, np.sqrt(typical))[:, None, None] ** 2
-        variance = common + worse * per_frame * sigma
-        # Half of the residue's noise is the reference's, the same in every frame.
-        return StillNoise(variance, worse * typical * sigma / 2, shape, camera)
+        variance = common + off + worse * per_frame * sigma
+        # Half of the residue's noise, and of the patches', is the reference's, the same in every frame.
+        return StillNoise(variance, (off + worse * typical * sigma) / 2, shape, camera)
 
     def _parts(self, count: int) -> tuple[Floats, Floats, Floats]:
-        """Tracks (n, p, 2), those without what they have in common, and the scatter that white noise would give."""
+        """Tracks (n, p, 2), those without what they have in common, and the scatter that white noise would give.
+
+        Where a patch was not seen, its track is NaN and the others are 0.
+        """
         tracks = np.frombuffer(self._tracks, np.float32).reshape(count, -1, 2).astype(np.float64)
         noises = np.frombuffer(self._noises, np.float32).reshape(count, -1).astype(np.float64)
         alone = np.empty_like(tracks)
         for k, off in enumerate(tracks):
-            camera = self._camera(off)
-            alone[k] = off - camera[0] - self._at @ camera[1:]
-        spent = 3 if len(self.patches) >= AFFINE else 1  # unknowns that the camera's motion has taken
+            alone[k] = off - moves_by(camera_of(self._at, off, self._weights), self._at)
+        spent = unknowns(len(self.patches))  # unknowns that the camera's motion has taken
         if len(self.patches) > spent:
             alone *= np.sqrt(len(self.patches) / (len(self.patches) - spent))
         sides = np.sqrt(np.array([np.diag(patch.sigma) for patch in self.patches]))
-        return tracks, alone, noises[:, :, None] * sides
+        return tracks, np.nan_to_num(alone), np.nan_to_num(noises)[:, :, None] * sides
 
     def _spectra(
         self, alone: Floats, unit: Floats, middle: Floats, times: Floats, rate: float, even: bool

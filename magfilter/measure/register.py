@@ -8,6 +8,9 @@ What keeps it unbiased: the reference's gradient is uncorrelated with the refere
 (an odd kernel beside an even one), and the steps go on until they vanish, so that noise in the gradient slows them
 down but does not shrink the result. Between pixels the frame is read with Lagrange's polynomial through eight of
 them, after a Gaussian of one pixel has taken out what such a polynomial would delay.
+
+What lies outside the picture is not known, so only pixels count whose surroundings are inside it, in the reference and
+in the frame: of a patch at the picture's rim, in every frame those that are still seen.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["REACH", "Fit", "Patch"]
+from magfilter.measure.tiles import thin_out
+
+__all__ = ["MARGIN", "Fit", "Patch", "margins"]
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -27,10 +32,11 @@ BLUR = 1.0  # px; keeps sensor noise and what aliases out of the gradients
 TAPS = 4  # half width in px of the polynomial that reads between pixels
 SPAN = 3  # half width in px of the Gaussian
 REACH = TAPS + SPAN  # px around a patch that have a say in it
+SLACK = 1  # px that a patch may move until it is looked at anew which of its pixels are seen
+MARGIN = REACH + SLACK  # px at the picture's rim that tell no motion
+NARROW = 4 * MARGIN  # px; a picture that is not as wide, such as a line camera's, has no rim to spare
+BLINDER = 3.0  # times the sigma of a whole patch, at which what is left of it in the picture is too little
 STEPS = 12
-TILE = 32  # px; of a large patch, tiles that tell next to nothing are left out,
-PLENTY = 0.98  # as long as the rest tells this share,
-MOST_TILES = 256  # and more than so many are not needed
 SETTLED = 1e-4  # px
 LONGEST = 1.0  # px a step
 WORST = 0.1  # px; beyond such a sigma, with noise of 1/255, there is no texture
@@ -83,19 +89,72 @@ def _along(block: Array, kernel: Array, axis: int, count: int) -> Array:
     return np.asarray(out)
 
 
+def margins(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Px at the top and bottom, and at the sides, of a picture (H, W) that tell no motion."""
+    height, width = (MARGIN if side >= NARROW else 0 for side in shape)
+    return height, width
+
+
 @dataclass(frozen=True)
 class Fit:
     """Where a patch was found.
 
     Attributes:
         vector: (x, y) px from the reference; NaN along what the texture does not tell.
-        noise: standard deviation, of 0..1, of the pixels' difference to the reference, as if it were white noise.
-        likeness: correlation of the patch with the reference, up to 1.
+        noise: standard deviation, of 0..1, of the pixels' difference to the reference, as if it were white noise;
+            where part of the patch has left the picture, as much more as the rest is less certain.
+        likeness: correlation of the patch with the reference, up to 1; 0 where too little of it is in the picture.
+        centre: (x, y) px of the reference, of what was seen of the patch.
     """
 
     vector: Floats
     noise: float
     likeness: float
+    centre: Floats
+
+
+@dataclass(frozen=True)
+class _Template:
+    """What of a patch is compared: of all its pixels in a row (n,), or of those that are in the picture.
+
+    Attributes:
+        share: how much each counts, 1 together.
+        light: the reference less its mean.
+        free: (2, n) its slopes, without what gain and offset explain of them, which tells no motion.
+        spread: of the light, squared.
+        info: (2, 2) of the slopes.
+    """
+
+    share: Floats
+    light: Floats
+    free: Floats
+    spread: float
+    info: Floats
+
+    @staticmethod
+    def of(weights: NDArray[Any], light: Array, slopes: Array) -> _Template:
+        share = (weights / weights.sum()).astype(np.float64)
+        off = (light - float((share * light).sum())).astype(np.float64)
+        spread = float((share * off**2).sum())
+        free = []
+        for slope in slopes:
+            slope = slope - float((share * slope).sum())
+            slope = slope - off * (float((share * slope * off).sum()) / max(spread, 1e-20))
+            free.append(slope.astype(np.float64))
+        info = np.array([[float((share * a * b).sum()) for b in free] for a in free])
+        return _Template(share, off, np.array(free), spread, info)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A template as it is compared with frames: (k, n) rows that give the step along each axis, and the rest."""
+
+    rows: Array
+    light: Array
+    share: Array
+    spread: float
+    blinder: float  # times the sigma of the whole patch
+    centre: Floats
 
 
 class Patch:
@@ -116,52 +175,98 @@ class Patch:
 
     def __init__(self, reference: Array, corner: tuple[int, int], weights: NDArray[Any], noise: float) -> None:
         self.top, self.left = corner
-        rows, cols = np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0))
         self.axes = np.zeros((0, 2))
         self.sigma = np.full((2, 2), np.nan)
         self.size = (0, 0)
         self.centre = np.array([self.left + weights.shape[1] / 2, self.top + weights.shape[0] / 2])
+        self._shape = reference.shape
+        down, across = self._seen(weights.shape, (0, 0))
+        weights = weights * (down[:, None] & across)
+        rows, cols = np.flatnonzero(weights.any(1)), np.flatnonzero(weights.any(0))
         if not len(rows):
             return
         weights = weights[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         self.top, self.left, self.size = self.top + int(rows[0]), self.left + int(cols[0]), weights.shape
         larger = _sample(reference, self.top - 1, self.left - 1, (self.size[0] + 2, self.size[1] + 2), np.zeros(2))
         slopes = [(larger[1:-1, 2:] - larger[1:-1, :-2]) / 2, (larger[2:, 1:-1] - larger[:-2, 1:-1]) / 2]
-        light = larger[1:-1, 1:-1]
-        weights, self._boxes = _thin_out(weights, slopes)
-        share = (weights / weights.sum()).astype(np.float64)
-        self._mean = float((share * light).sum())
-        light = (light - self._mean).astype(np.float64)
-        self._spread = float((share * light**2).sum())
-        # What gain and offset explain of the slopes tells no motion.
-        free = []
-        for slope in slopes:
-            slope = slope - float((share * slope).sum())
-            slope = slope - light * (float((share * slope * light).sum()) / max(self._spread, 1e-20))
-            free.append(slope.astype(np.float64))
-        info = np.array([[float((share * a * b).sum()) for b in free] for a in free])
-        values, vectors = np.linalg.eigh(info)
+        weights, self._boxes = thin_out(weights, slopes)
+        self._weights, self._light = self._collect(weights), self._collect(larger[1:-1, 1:-1])
+        self._slopes = np.stack([self._collect(slope) for slope in slopes])
+        y, x = np.mgrid[self.top : self.top + self.size[0], self.left : self.left + self.size[1]]
+        self._at = np.stack([self._collect(x), self._collect(y)])
+        whole = _Template.of(self._weights, self._light, self._slopes)
+        values, vectors = np.linalg.eigh(whole.info)
         told = []
         for value, vector in zip(values, vectors.T, strict=True):
             if value <= max(NOISY * _SLOPE * noise**2, FAINT * values[-1], 1e-12):
                 continue
-            row = share * (vector[0] * free[0] + vector[1] * free[1]) / value
+            row = self._spread_out(whole.share * (vector @ whole.free) / value)
             if np.sqrt(self._unit(row, row)) / 255 < WORST:
                 told.append((vector, row))
+        self._across = np.array([vector for vector, _ in told]).reshape(-1, 2)  # what the slopes tell
         if len(told) == 1:
             self._straighten(told)
         self.axes = np.array([vector for vector, _ in told]).reshape(-1, 2)
-        self._rows = np.array([self._collect(row) for _, row in told], np.float32)
-        self._light, self._share = self._collect(light), self._collect(share)
-        y, x = np.mgrid[: self.size[0], : self.size[1]]
-        strength = share * (free[0] ** 2 + free[1] ** 2)
         if told:
-            total = float(strength.sum())
-            self.centre = np.array(
-                [self.left + float((strength * x).sum()) / total, self.top + float((strength * y).sum()) / total]
-            )
+            self._info = self._across @ whole.info @ self._across.T * float(self._weights.sum())
+            self._whole = self._view(whole, None)
+            self._last: tuple[tuple[int, int], _View | None] = ((0, 0), self._whole)
+            self.centre = self._whole.centre
             small = np.array([[self._unit(a, b) for _, b in told] for _, a in told])
             self.sigma = self.axes.T @ small @ self.axes
+
+    def _seen(self, size: tuple[int, int], by: tuple[int, int]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which rows and columns of a patch of a size are inside the picture, there and `by` (x, y) px further on."""
+        seen = []
+        for begin, count, side, far, margin in zip(
+            (self.top, self.left), size, self._shape, by[::-1], margins(self._shape), strict=True
+        ):
+            at = begin + np.arange(count)
+            low, high = margin - min(far, 0), side - 1 - margin - max(far, 0)
+            seen.append((at >= low) & (at <= high) if margin else np.ones(count, bool))
+        return seen[0], seen[1]
+
+    def _at_anchor(self, anchor: tuple[int, int]) -> _View | None:
+        """How the patch is compared where it has moved by so many px; None if too little of it is in the picture."""
+        if anchor == (0, 0):
+            return self._whole
+        if anchor != self._last[0]:
+            down, across = self._seen(self.size, anchor)
+            view: _View | None = self._whole
+            if not (down.all() and across.all()):
+                kept = self._collect(down[:, None] & across) > 0
+                view = self._part(kept) if not kept[self._weights > 0].all() else view
+            self._last = (anchor, view)
+        return self._last[1]
+
+    def _part(self, kept: NDArray[np.bool_]) -> _View | None:
+        weights = self._weights[kept]
+        if not weights.any():
+            return None
+        part = _Template.of(weights, self._light[kept], self._slopes[:, kept])
+        inner = self._across @ part.info @ self._across.T * float(weights.sum())
+        if np.linalg.eigvalsh(inner)[0] <= np.linalg.eigvalsh(self._info)[0] / BLINDER**2:
+            return None
+        return self._view(part, kept)
+
+    def _view(self, template: _Template, kept: NDArray[np.bool_] | None) -> _View:
+        """How a template is compared, of all the patch's pixels or of those (n,) that are kept."""
+        inner = self._across @ template.info @ self._across.T
+        rows = np.linalg.solve(inner, template.share * (self._across @ template.free))
+        if len(self.axes) == 1:  # of an edge, the motion along an axis; see `_straighten`
+            rows /= float(self.axes[0] @ self._across[0])
+        strength = template.share * (template.free**2).sum(0)
+        at = self._at if kept is None else self._at[:, kept]
+        blinder = 1.0
+        parts = [rows, template.light, template.share]
+        if kept is not None:
+            blinder = float(np.trace(np.linalg.inv(inner)) / float(self._weights[kept].sum()))
+            blinder = float(np.sqrt(blinder / np.trace(np.linalg.inv(self._info))))
+            for k, values in enumerate(parts):
+                parts[k] = np.zeros((*values.shape[:-1], len(kept)))
+                parts[k][..., kept] = values
+        rows, light, share = (values.astype(np.float32) for values in parts)
+        return _View(rows, light, share, template.spread, blinder, at @ strength / float(strength.sum()))
 
     def _straighten(self, told: list[tuple[Floats, Floats]]) -> None:
         """An edge within ten degrees of upright or level tells the motion along an axis."""
@@ -189,22 +294,31 @@ class Patch:
         NaN in `start`, such as `Fit.vector` holds along an edge, counts as 0.
         """
         if not len(self.axes):
-            return Fit(np.full(2, np.nan), np.nan, 0.0)
+            return Fit(np.full(2, np.nan), np.nan, 0.0, self.centre)
         at = np.nan_to_num(np.asarray(start, np.float64)) @ self.axes.T @ self.axes
+        anchor = _anchor(at, (0, 0))
+        view = self._at_anchor(anchor)
         seen = self._read(image, at)
         for _ in range(STEPS):
-            gain, _, _ = self._compare(seen)
-            step = -(self._rows @ seen).astype(np.float64) / gain @ self.axes
+            if view is None:
+                return Fit(at, np.nan, 0.0, self.centre)
+            gain, _, _ = _compare(view, seen)
+            step = -(view.rows @ seen).astype(np.float64) / gain @ self.axes
             length = float(np.hypot(*step))
             at = at + step * min(1.0, LONGEST / max(length, 1e-12))
             seen = self._read(image, at)
-            if length < SETTLED:
+            before, anchor = anchor, _anchor(at, anchor)
+            if anchor != before:
+                view = self._at_anchor(anchor)
+            elif length < SETTLED:
                 break
-        _, noise, likeness = self._compare(seen)
+        if view is None:
+            return Fit(at, np.nan, 0.0, self.centre)
+        _, noise, likeness = _compare(view, seen)
         vector = at if len(self.axes) == 2 else np.where(self.told, at, np.nan)
         if len(self.axes) == 1 and not self.told.any():
             vector = at  # on the line across the edge; `axes` says which
-        return Fit(vector, noise, likeness)
+        return Fit(vector, noise * view.blinder, likeness, view.centre)
 
     def _collect(self, values: NDArray[Any]) -> Array:
         """What of (h, w) lies in the boxes, in a row."""
@@ -216,48 +330,34 @@ class Patch:
         parts = [_sample(image, self.top + y, self.left + x, (h, w), at).ravel() for y, x, h, w in boxes]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _compare(self, seen: Array) -> tuple[float, float, float]:
-        """Gain, noise of the difference before the blur, correlation."""
-        mean = float(self._share @ seen)
-        off = seen - np.float32(mean)
-        like = float(self._share @ (off * self._light))
-        power = float(self._share @ (off * off))
-        gain = like / max(self._spread, 1e-20)
-        rest = max(0.0, power - gain * like)
-        likeness = like / max(np.sqrt(power * self._spread), 1e-20)
-        return gain if abs(gain) > 0.2 else 1.0, float(np.sqrt(rest / _POWER)), likeness
+    def _spread_out(self, values: NDArray[Any]) -> Floats:
+        """The reverse of `_collect`: (h, w), 0 outside the boxes."""
+        out = np.zeros(self.size)
+        begin = 0
+        for top, left, rows, cols in self._boxes:
+            out[top : top + rows, left : left + cols] = values[begin : begin + rows * cols].reshape(rows, cols)
+            begin += rows * cols
+        return out
 
 
-def _thin_out(weights: NDArray[Any], slopes: list[Any]) -> tuple[NDArray[Any], list[tuple[int, int, int, int]]]:
-    """The weights without tiles that tell next to nothing, and what is left as boxes (top, left, rows, columns)."""
-    height, width = weights.shape
-    if height * width <= 4 * TILE * TILE:
-        return weights, [(0, 0, height, width)]
-    rows, cols = -(-height // TILE), -(-width // TILE)
-    worth = np.zeros((rows, cols))
-    for slope in slopes:
-        strength = np.zeros((rows * TILE, cols * TILE), np.float32)
-        strength[:height, :width] = weights * slope**2
-        told = strength.reshape(rows, TILE, cols, TILE).sum((1, 3), dtype=np.float64)
-        worth += told / max(float(told.sum()), 1e-20)
-    order = np.argsort(-worth.ravel(), kind="stable")
-    told = np.cumsum(worth.ravel()[order])
-    count = min(int(np.searchsorted(told, PLENTY * told[-1])) + 1, MOST_TILES)
-    kept = np.zeros(rows * cols, bool)
-    kept[order[:count]] = True
-    kept = kept.reshape(rows, cols)
-    boxes: list[tuple[int, int, int, int]] = []
-    for row in range(rows):
-        col = 0
-        while col < cols:
-            begin = col
-            while col < cols and kept[row, col]:
-                col += 1
-            if col > begin:  # neighbours in a row are one box
-                top, left = row * TILE, begin * TILE
-                boxes.append((top, left, min(TILE, height - top), min(col * TILE, width) - left))
-            col += 1
-    return weights * np.kron(kept, np.ones((TILE, TILE), bool))[:height, :width], boxes
+def _anchor(at: Floats, before: tuple[int, int]) -> tuple[int, int]:
+    """The whole px (x, y) for which it is known what is seen: the last ones, unless `at` is more than SLACK off."""
+    if np.abs(at - before).max() <= SLACK:
+        return before
+    x, y = (0 if abs(part) <= SLACK else round(float(part)) for part in at)
+    return x, y
+
+
+def _compare(view: _View, seen: Array) -> tuple[float, float, float]:
+    """Gain, noise of the difference before the blur, correlation."""
+    mean = float(view.share @ seen)
+    off = seen - np.float32(mean)
+    like = float(view.share @ (off * view.light))
+    power = float(view.share @ (off * off))
+    gain = like / max(view.spread, 1e-20)
+    rest = max(0.0, power - gain * like)
+    likeness = like / max(np.sqrt(power * view.spread), 1e-20)
+    return gain if abs(gain) > 0.2 else 1.0, float(np.sqrt(rest / _POWER)), likeness
 
 
 def _smooth(image: Floats) -> Floats:

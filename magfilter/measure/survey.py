@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from magfilter.ground import global_motion
 from magfilter.masks import Region
-from magfilter.measure.register import Patch
 
-__all__ = ["LEAST", "RESTS", "Pattern", "Survey", "still_patches", "turn_field"]
+__all__ = ["LEAST", "RESTS", "Pattern", "Survey", "texture", "turn_field", "unrest_of"]
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -34,9 +33,6 @@ RESTS = 0.2  # share of the motion below which a point may rest
 DIFFERENT = 0.02  # px, root mean square, between two groups of points from which on they move differently,
 GROUPED = 0.85  # if this share of what the points differ by lies between the groups: turning and bending give 0.75
 SMALLER = 0.1  # and the smaller group is this share of the whole: a rim of half-seen motion is less
-TILE = 32  # px, side of the still patches
-TILES = 12
-APART = 8  # px between what moves and what is said to rest
 
 
 def turn_field(flow: Array, turns: int) -> Array:
@@ -74,6 +70,10 @@ class Survey:
         size: (H, W) px of the picture as shown.
         every: frames a stretch, at the beginning.
         detrend: the motion of the picture's rim is subtracted from every flow.
+
+    Attributes:
+        stride: px from one point of a flow that is kept to the next.
+        reach: px, the farthest that the motion that was subtracted goes along an axis.
     """
 
     def __init__(self, size: tuple[int, int], every: int, detrend: bool) -> None:
@@ -85,6 +85,7 @@ class Survey:
         self._seen = 0
         self._step = 1
         self.stride = 1.0
+        self.reach = 0.0
 
     def _draw(self, begin: int) -> int:
         return begin + int(self._lot.integers(self._every))
@@ -99,7 +100,9 @@ class Survey:
     def add(self, flow: Array) -> None:
         """A flow (2, h, w) px, of the picture as shown."""
         if self.detrend:
-            flow = flow - global_motion(flow)
+            camera = global_motion(flow)
+            self.reach = max(self.reach, float(np.abs(camera).max()))
+            flow = flow - camera
         self._step = max(1, int(np.ceil(np.sqrt(flow[0].size / POINTS))))
         self.stride = max(self.size[0] / flow.shape[1], self.size[1] / flow.shape[2]) * self._step
         kept = flow[:, self._step // 2 :: self._step, self._step // 2 :: self._step]
@@ -154,13 +157,21 @@ class Survey:
 
     def unrest(self, region: Region) -> float:
         """Px, root mean square, of the mean motion of a rectangle about its middle; 0 if there are too few flows."""
+        return unrest_of(self.motion(region))
+
+    def motion(self, region: Region) -> Floats:
+        """(n, 2) px, the mean motion of a rectangle in every flow; none if there are too few."""
         if len(self) < FEWEST:
-            return 0.0
+            return np.zeros((0, 2))
         rows = self._points(region.y, region.height, self._flows[0].shape[1])
         cols = self._points(region.x, region.width, self._flows[0].shape[2])
         part = np.stack([flow[:, rows[0] : rows[1], cols[0] : cols[1]] for flow in self._flows])
-        mean = part.astype(np.float32).mean((2, 3))
-        return float(np.sqrt(((mean - mean.mean(0)) ** 2).sum(1).mean()))
+        return np.asarray(part.astype(np.float32).mean((2, 3)), np.float64)
+
+
+def unrest_of(motion: Floats) -> float:
+    """Px, root mean square, of motion (n, 2) about its middle; 0 of none."""
+    return float(np.sqrt(((motion - motion.mean(0)) ** 2).sum(1).mean())) if len(motion) else 0.0
 
 
 def _strongest(flows: Array, clear: Floats) -> tuple[Floats, float]:
@@ -239,40 +250,6 @@ def _two_groups(values: Floats, counts: Floats) -> tuple[float, float, float]:
         float(sums[at] ** 2 / size[at]) / variance,
         float(min(below[at], 1 - below[at])),
     )
-
-
-def still_patches(
-    survey: Survey, reference: Array, noise: float, moving: NDArray[np.bool_], motion: float, within: Region | None
-) -> list[Patch]:
-    """Textured patches of what rests, at most TILES of them.
-
-    Args:
-        reference: (H, W) luma 0..1; `noise` is its noise.
-        moving: (H, W) where the regions' things are; patches keep APART px off.
-        motion: px, the smallest of the regions' motions; 0 if none stands out.
-        within: take all of this rectangle instead, whatever the survey says.
-    """
-    height, width = reference.shape
-    side = max(12, min(TILE, height // 4, width // 4))
-    area = within or Region(0, 0, width, height)
-    side_y, side_x = min(side, area.height), min(side, area.width)
-    found: list[tuple[float, Patch]] = []
-    for top in range(area.y, area.y + area.height - side_y + 1, side_y):
-        for left in range(area.x, area.x + area.width - side_x + 1, side_x):
-            near = moving[max(0, top - APART) : top + side_y + APART, max(0, left - APART) : left + side_x + APART]
-            if within is None and near.any():
-                continue
-            patch = Patch(reference, (top, left), np.ones((side_y, side_x), np.float32), noise)
-            if len(patch.axes) == 2:
-                found.append((survey.unrest(Region(left, top, side_x, side_y)), patch))
-    if within is None and found:
-        # The quietest quarter is what rests, and what is not much louder; but nothing that moves as the thing does.
-        limit = max(2 * float(np.percentile([unrest for unrest, _ in found], 25)), LEAST)
-        limit = min(limit, RESTS * motion) if motion else limit
-        found = [(unrest, patch) for unrest, patch in found if unrest <= limit]
-    if len(found) > TILES:
-        found = [found[k] for k in np.linspace(0, len(found) - 1, TILES).round().astype(int)]
-    return [patch for _, patch in found]
 
 
 def texture(reference: Array) -> Array:
