@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magfilter.measure.spectrum import find_peaks, frequencies, power, rms_of_white
+from magfilter.measure.peaks import find_peaks
+from magfilter.measure.spectrum import frequencies, power, rms_of_white
 
 RATE = 50.0
 COUNT = 200

@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
+from magfilter.measure.peaks import Peak, find_peaks, merged, sines_of
 from magfilter.measure.scale import Scale, scale_of
-from magfilter.measure.spectrum import (
-    FEWEST,
-    Peak,
-    Spectrum,
-    find_peaks,
-    fit_phasors,
-    frequencies,
-    power,
-    rms_of_white,
-    waves,
-)
+from magfilter.measure.spectrum import FEWEST, Spectrum, frequencies, power, rms_of_white, waves
 from magfilter.measure.timing import Timing
 
 __all__ = ["AXES", "Motion", "RegionMotion"]
@@ -114,9 +105,8 @@ class RegionMotion:
 
     @cached_property
     def peaks(self) -> list[Peak]:
-        """The vibrations found, those along the main direction first, then those of x and y that are not among them.
-
-        Strongest first; empty without a spectrum.
+        """The vibrations found, each along the axis on which it stands out most: those along the main direction first,
+        then those along x and y; strongest first. Empty without a spectrum.
         """
         spectrum = self.spectrum
         if spectrum is None:
@@ -124,15 +114,17 @@ class RegionMotion:
         nothing = np.full(len(self.displacement), np.nan)
         sides = [filled(self.axis(name)) for name in ("x", "y")]
         both = (nothing if sides[0] is None else sides[0], nothing if sides[1] is None else sides[1])
-        found: list[Peak] = []
-        for name in ("along", "x", "y"):
-            values = filled(self.axis(name))
-            if values is None:
-                continue
-            timing = self.timing
-            more = find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
-            known = [peak.frequency for peak in found]
-            found += [p for p in more if all(abs(p.frequency - f) > spectrum.resolution for f in known)]
+        timing = self.timing
+        found = merged(
+            [
+                find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
+                for name in ("along", "x", "y")
+                if (values := filled(self.axis(name))) is not None
+            ],
+            both,
+            timing.times,
+            spectrum.resolution,
+        )
         return [replace(peak, phase=self._phase(peak, found)) for peak in found]
 
     def _phase(self, peak: Peak, found: list[Peak]) -> float:
@@ -150,9 +142,11 @@ class RegionMotion:
         values = filled(self.axis(peak.axis))
         if values is None:
             return complex(np.nan)
-        apart = 1 / (self.timing.times[-1] - self.timing.times[0])
-        beside = {other.frequency for other in others if abs(other.frequency - peak.frequency) > apart}
-        return fit_phasors(values, self.timing.times, [peak.frequency, *beside])[0]
+        times = self.timing.times
+        apart = 1 / (times[-1] - times[0])
+        beside = [other for other in others if abs(other.frequency - peak.frequency) > apart]
+        sines = sines_of([peak, *beside], times)
+        return sines.phasors(values)[sines.hertz.index(peak.frequency)]
 
 
 @dataclass(frozen=True)
