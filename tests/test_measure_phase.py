@@ -11,8 +11,11 @@ import pytest
 from vibrations import RATE, Disc, render, write
 
 from magfilter import measure_motion
+from magfilter.masks import Region
+from magfilter.measure.noise import StillNoise
 from magfilter.measure.output import peak_table, write_spectrum
-from magfilter.measure.result import main_direction
+from magfilter.measure.result import RegionMotion, main_direction
+from magfilter.measure.timing import Timing
 
 FRAMES, SLOW, FAST = 60, 3.1, 7.9  # Hz
 
@@ -80,3 +83,53 @@ def test_what_the_first_region_does_not_show_has_no_phase(two):
     second = replace(two[1], _first=two[2])
     assert len(second.peaks) == 2
     assert all(math.isnan(peak.phase) for peak in second.peaks)
+
+
+TIMES = np.arange(100) / 30.0
+NOISE = 0.003  # px
+
+
+def moving(xy: np.ndarray, first: RegionMotion | None = None, seed: int = 0) -> RegionMotion:
+    """A region that moves by (n, 2) px and noise."""
+    count = len(xy)
+    timing = Timing(TIMES, 30.0, True, np.arange(count))
+    white = NOISE**2 * np.eye(2)
+    still = StillNoise(np.tile(white, (count, 1, 1)), white, np.zeros(0), np.zeros(0))
+    xy = xy + np.random.default_rng(seed).normal(0, NOISE, xy.shape)
+    way = main_direction(xy, still.variance, np.eye(2), first.direction if first else None)
+    sigma = np.full_like(xy, NOISE)
+    return RegionMotion(Region(0, 0, 8, 8), xy, sigma, way, 1.0, 0, "", timing, still, xy, first)
+
+
+def round_and_round(x: float, y: float, ahead: float = 0.0, sense: int = 1) -> np.ndarray:
+    turn = 2 * np.pi * 4.37 * TIMES + math.radians(ahead)
+    return np.stack([x * np.cos(turn), sense * y * np.sin(turn)], 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("due", [0, 40, 180, -90])
+@pytest.mark.parametrize("sizes", [(0.3, 0.3, 0.3, 0.3), (0.31, 0.29, 0.29, 0.31), (0.3, 0.2, 0.3, 0.2)])
+def test_of_what_goes_round_the_whole_motions_are_compared(seed, due, sizes):
+    """Its direction is noise's, and the phase along that is, too."""
+    first = moving(round_and_round(*sizes[:2]), seed=2 * seed)
+    second = moving(round_and_round(*sizes[2:], due), first, 2 * seed + 1)
+    (peak,) = second.peaks
+    assert (peak.phase - due + 180) % 360 - 180 == pytest.approx(0, abs=2)
+    spectrum = second.spectrum
+    at = int(np.argmin(np.abs(spectrum.frequency - 4.37)))
+    assert (second.phase("along")[at] - due + 180) % 360 - 180 == pytest.approx(0, abs=3)
+
+
+def test_what_goes_round_another_way_has_no_phase():
+    first = moving(round_and_round(0.3, 0.3))
+    for other in (round_and_round(0.3, 0.3, sense=-1), round_and_round(0.3, 0.0), round_and_round(0.3, 0.1)[:, ::-1]):
+        (peak,) = moving(other, first, 1).peaks
+        assert math.isnan(peak.phase)
+
+
+@pytest.mark.parametrize("due", [0, 60, 180])
+def test_to_and_fro_each_along_its_own_direction(due):
+    """One level, one upright, which have no axis in common."""
+    first = moving(round_and_round(0.3, 0.0))
+    second = moving(round_and_round(0.0, 0.3, due + 90), first, 1)
+    assert (second.peaks[0].phase - due + 180) % 360 - 180 == pytest.approx(0, abs=2)

@@ -231,12 +231,13 @@ def peak_table(motion: Motion) -> str:
         several = len(motion.regions) > 1
         rows: list[tuple[str, ...]] = [(*heads, "phase°") if several else heads]
         for p in region.peaks:
-            sizes = (p.amplitude * scale, p.amplitude_sigma * scale, p.x * scale, p.y * scale)
-            shown = [f"{size:.3g}" for size in sizes]
+            shown = [f"{size * scale:.3g}" for size in (p.amplitude, p.amplitude_sigma, p.x, p.y)]
             row = (p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}")
             rows.append((*row, "-" if np.isnan(p.phase) else str(round(p.phase))) if several else row)
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+        if any(np.isnan(peak.phase) for peak in region.peaks):
+            lines.append("    phase -: r0 does not show it, or does not move in the same way (one goes round)")
     return "\n".join(lines)
 
 

@@ -46,8 +46,9 @@ class Peak:
         x, y: px, amplitudes of the same frequency along x and y.
         over_noise: amplitude over the noise floor at this frequency.
         phase: degrees, −180 to 180, by which it is ahead of the first region's motion along the same axis at this
-            frequency; of "along", each along its own direction. 0 in the first region itself; NaN where that does
-            not show it.
+            frequency; of "along", each along its own direction, and where either goes round rather than to and fro,
+            the whole motions against each other. 0 in the first region itself; NaN where that does not show it, or
+            goes round in another way.
         steady: its amplitude and pitch stay as they are. Else it rings down, or wanders: frequency, amplitude and
             phase are means over the time, and their uncertainty is mostly that.
     """
