@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magfilter.measure.peaks import find_peaks, merged
-from magfilter.measure.spectrum import frequencies
+from magfilter.measure.spectrum import fastest, frequencies
 
 RATE = 30.0
 COUNT = 150
@@ -120,3 +120,41 @@ def test_the_other_axis_is_fitted_with_its_own_vibrations():
     assert (up.axis, up.y) == ("y", up.amplitude)
     assert up.x < 0.001
     assert level.y < 0.001
+
+
+LACKING = {
+    "every third": np.flatnonzero(np.arange(150) % 3 != 2) / RATE,
+    "half of them": np.flatnonzero(np.arange(150) % 4 < 2) / RATE,
+    "at half the rate from the middle on": np.concatenate([np.arange(75), 75 + np.arange(0, 120, 2)]) / RATE,
+    "any": np.flatnonzero(np.r_[True, np.random.default_rng(5).random(149) > 0.4]) / RATE,
+}
+
+
+def lacking(values: np.ndarray, times: np.ndarray):
+    rate = (len(times) - 1) / times[-1]
+    values = values + np.random.default_rng(0).normal(0, NOISE, len(values))
+    floor = np.full(len(frequencies(len(times), rate, fastest(times, rate))[0]), 0.0006)
+    return find_peaks("x", values, times, rate, floor, (values, values), False)
+
+
+@pytest.mark.parametrize("missing", LACKING)
+@pytest.mark.parametrize("hertz", [2.0, 8.0, 12.0, 14.0])
+def test_where_frames_are_missing_no_image_is_named(missing, hertz):
+    """The spectrum reaches to half the rate of what is not missing: there the vibration explains all by itself."""
+    times = LACKING[missing]
+    right(lacking(sine(0.3, hertz, 40, times) + sine(0.1, 3.1, 0, times), times), (hertz, 0.3), (3.1, 0.1))
+
+
+def test_what_images_leave_open_is_told():
+    """Two of three images are any two of them."""
+    times = LACKING["every third"]
+    strong, weak = lacking(sine(0.3, 12, 40, times) + sine(0.2, 2, 0, times), times)
+    assert (strong.image, weak.image) == pytest.approx((8, 8), abs=0.01)
+    assert strong.frequency_sigma > 3.9
+    (alone,) = lacking(sine(0.3, 12, 40, times), times)
+    assert np.isnan(alone.image)
+
+
+def test_times_on_no_beat_end_at_half_the_mean_rate():
+    times = np.cumsum(np.random.default_rng(4).choice([10, 23], 100)) / 1000
+    assert fastest(times, 60) == 30

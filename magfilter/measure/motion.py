@@ -362,6 +362,13 @@ class _Job:
                     region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across, first
                 )
             )
+        for motion in () if timing.even else found:
+            self.warnings += [
+                f"roi {motion.region}: a vibration at {peak.image:.5g} Hz explains the motion as well as one at "
+                f"{peak.frequency:.5g} Hz: frames are missing so regularly that they look the same"
+                for peak in motion.peaks
+                if np.isfinite(peak.image)
+            ]
         return Motion(
             source=reader.name,
             regions=tuple(found),

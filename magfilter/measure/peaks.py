@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.measure.sines import Sines, best_pair
-from magfilter.measure.spectrum import APART, CLEAR, FINER, LOWEST, fastest, frequencies, local_noise, power
+from magfilter.measure.spectrum import APART, CLEAR, FINER, LOWEST, fastest, frequencies, images, local_noise, power
 
 __all__ = ["Peak", "find_peaks", "merged", "sines_of"]
 
@@ -30,6 +30,7 @@ CROWD = 3  # sines that close to each other; what seems to be made of more wande
 EXPLAINED = 0.25  # of what one sine leaves, at most, that two may leave at the second
 BETTER = 25.0  # times the noise's variance, by which they must leave less than one that bends
 SKIRTS = 0.7  # times what surrounds a vibration, which is left without it if that was mostly its own
+IMAGE = 0.3  # times a vibration's height, from which an image that missing frames make could be the vibration
 UNSURE = 0.2  # times an amplitude, its standard deviation from which on a sine at the end of the spectrum is not told
 TINY = 1e-7  # px
 SIDEWAYS = 1.25  # times an axis' distance from the noise, that another's must be to be the better one
@@ -51,6 +52,8 @@ class Peak:
             goes round in another way.
         steady: its amplitude and pitch stay as they are. Else it rings down, or wanders: frequency, amplitude and
             phase are means over the time, and their uncertainty is mostly that.
+        image: Hz of another vibration that explains the motion as well, where regularly missing frames leave that
+            open; `frequency_sigma` reaches there. NaN where there is none.
     """
 
     axis: str
@@ -63,6 +66,7 @@ class Peak:
     over_noise: float
     phase: float = math.nan
     steady: bool = True
+    image: float = math.nan
 
 
 def find_peaks(
@@ -128,6 +132,7 @@ class _Search:
         top = None if even else fastest(times, rate)
         self.grid, self.bin = frequencies(len(values), rate, top)
         self.top = float(self.grid[-1])
+        self.images = [] if even else images(times, rate, IMAGE)
         self.low = self.grid <= LOWEST * self.bin
         self.high = self.grid >= self.top - self.bin / 2
         self.dead = np.zeros(len(self.grid), bool)  # where nothing more is looked for
@@ -280,9 +285,26 @@ class _Search:
             unsure = off[1] > UNSURE * tall[k] and not APART * self.bin < f < self.top - APART * self.bin
             if not self.named(f) or unsure or self._is_drift(sines, f):
                 continue
+            image = self._image(sines, k, (noise * white) ** 2)
+            off = (max(off[0], abs(f - image)) if math.isfinite(image) else off[0], off[1])
             numbers = (f, off[0], float(tall[k]), off[1], sides[0][k], sides[1][k])
-            out.append(Peak(axis, *numbers, float(tall[k] / noise), steady=f not in sines.bent))
+            out.append(Peak(axis, *numbers, float(tall[k] / noise), steady=f not in sines.bent, image=image))
         return out
+
+    def _image(self, sines: Sines, number: int, variance: float) -> float:
+        """Hz of an image that, beside the others, explains the motion as well as a steady sine does; NaN if none."""
+        if number >= len(sines.steady):
+            return math.nan
+        hertz, others = sines.steady[number], [f for k, f in enumerate(sines.steady) if k != number]
+        least = float((sines.rest(self.values) ** 2).sum()) + BETTER * variance
+        for off in self.images:
+            for there in (abs(hertz - off), min(hertz + off, 2 * self.top - hertz - off)):
+                if not self.named(there) or min(abs(there - f) for f in sines.hertz) < APART * self.bin:
+                    continue
+                other = sines.at([*others, there]).refined(self.values, self.bin / 2, ROUGH)
+                if float((other.rest(self.values) ** 2).sum()) < least:
+                    return other.steady[-1]
+        return math.nan
 
     def _lent(self, hertz: float, left: Floats, under: Floats) -> float:
         """Px, by what a fit at a frequency is shifted by what was given up at others, read as noise would be."""

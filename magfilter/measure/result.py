@@ -82,7 +82,7 @@ class RegionMotion:
         count, timing = len(self.displacement), self.timing
         if count < FEWEST:
             return None
-        grid, resolution = frequencies(count, timing.rate)
+        grid, resolution = frequencies(count, timing.rate, timing.top)
         amplitude, floor = {}, {}
         for name in AXES:
             values = filled(self.axis(name))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     *("APART", "AROUND", "CLEAR", "FEWEST", "FINER", "LOWEST"),
-    *("Spectrum", "fastest", "frequencies", "local_noise", "power", "rms_of_white", "uneven_window", "waves"),
+    *("Spectrum", "fastest", "frequencies", "images", "local_noise", "power", "rms_of_white", "uneven_window", "waves"),
 ]
 
 Floats = NDArray[np.float64]
@@ -28,6 +28,9 @@ CLEAR = 4.0  # times the noise's root mean square that a peak is above it; of no
 APART = 3.0  # times the resolution, up to which a peak of the curve may belong to another
 AROUND = 10  # times the resolution, on either side, that say what noise a peak stands in
 DENSE = 2.0  # times the usual time between samples, which one beside a gap stands for at most
+ON_BEAT = 0.01  # of a beat's step, by which samples may be off it
+IMAGES = 4  # that are looked at
+THIN = 0.1  # of a beat's samples, fewer than which tell nothing of what is faster than they are
 DIRECT = 20_000  # samples of a variable rate; more are taken as evenly spaced
 MEDIAN = float(np.sqrt(np.log(2)))  # of a Rayleigh distribution, over its root mean square
 
@@ -37,7 +40,7 @@ class Spectrum:
     """Amplitudes of a region's motion.
 
     Attributes:
-        frequency: (k,) Hz, from 0 to half the frame rate.
+        frequency: (k,) Hz, from 0 to half the frame rate; where frames are missing, to half of what it is without gaps.
         amplitude: axis ("x", "y", "along") → (k,) px.
         floor: the same axes → (k,) px, what noise reads there, root mean square.
         resolution: Hz that can be told apart, 1 / duration: a bin. The frequencies lie a quarter of it apart.
@@ -67,12 +70,43 @@ def frequencies(count: int, rate: float, top: float | None = None) -> tuple[Floa
 
 
 def fastest(times: Floats, rate: float) -> float:
-    """The highest frequency in Hz that samples at uneven times (n,) s tell."""
-    return rate / 2
+    """The highest frequency in Hz that samples at uneven times (n,) s, `rate` a second on average, tell.
+
+    Half of `rate`; where they lie on a beat of which some are missing, half of the beat's rate: what is faster than
+    half of `rate` has images below that, but none explains the motion as well.
+    """
+    step = _beat(times, rate)
+    return 0.5 / step if step else rate / 2
+
+
+def _beat(times: Floats, rate: float) -> float:
+    """The step in s of a beat on which samples at times (n,) s lie, fewer than all that it has; 0 if there is none."""
+    gaps = np.diff(times)
+    step = float(gaps.min()) if len(gaps) else 0.0
+    if not 0 < step * rate < 1 or step * rate < THIN or len(times) > DIRECT:
+        return 0.0
+    return 0.0 if np.abs(gaps / step - np.rint(gaps / step)).max() > ON_BEAT else step
+
+
+def images(times: Floats, rate: float, share: float) -> list[float]:
+    """Hz by which a frequency is off images that reach a `share` of its own height, the strongest first: those of
+    samples at uneven times (n,) s, which lie on a beat."""
+    step = _beat(times, rate)
+    if not step:
+        return []
+    places = np.rint((times - times[0]) / step).astype(np.intp)
+    window = np.zeros(int(places[-1]) + 1)
+    window[places] = uneven_window(times, rate)
+    tall = np.abs(np.fft.rfft(window, 2 * len(window))) / window.sum()
+    apart = np.arange(len(tall)) / (2 * len(window) * step)
+    left, right = np.append(0, tall[:-1]), np.append(tall[1:], 0)
+    summits = np.flatnonzero((tall > share) & (tall >= left) & (tall >= right) & (apart > APART * rate / len(times)))
+    return [float(apart[k]) for k in summits[np.argsort(-tall[summits])][:IMAGES]]
 
 
 def power(values: Floats, times: Floats, rate: float, *, even: bool = True) -> Floats:
-    """Squared amplitudes (k,) of values (n,) at times (n,) s, at `frequencies(n, rate)`; `even`: evenly spaced."""
+    """Squared amplitudes (k,) of values (n,) at times (n,) s, at `frequencies(n, rate)`; `even`: evenly spaced, else
+    up to `fastest(times, rate)`."""
     return np.asarray(np.abs(waves(values, times, rate, even=even)) ** 2)
 
 
@@ -85,7 +119,7 @@ def waves(values: Floats, times: Floats, rate: float, *, even: bool = True) -> N
         found = np.fft.rfft(values * window, FINER * count)
         return np.asarray(found * (2 / window.sum()))
     window = uneven_window(times, rate)
-    hertz = frequencies(count, rate)[0]
+    hertz = frequencies(count, rate, fastest(times, rate))[0]
     out = np.empty(len(hertz), np.complex128)
     block = max(1, 4_000_000 // count)
     for begin in range(0, len(hertz), block):
