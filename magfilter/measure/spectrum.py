@@ -30,7 +30,7 @@ AROUND = 10  # times the resolution, on either side, that say what noise a peak 
 DENSE = 2.0  # times the usual time between samples, which one beside a gap stands for at most
 ON_BEAT = 0.01  # of a beat's step, by which samples may be off it
 IMAGES = 4  # that are looked at
-THIN = 0.1  # of a beat's samples, fewer than which tell nothing of what is faster than they are
+THIN = 0.2  # of a beat's samples, fewer than which tell nothing of what is faster than they are
 DIRECT = 20_000  # samples of a variable rate; more are taken as evenly spaced
 MEDIAN = float(np.sqrt(np.log(2)))  # of a Rayleigh distribution, over its root mean square
 
