@@ -18,7 +18,8 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
-from magfilter.measure.output import peak_table, write_motion, write_peaks, write_plot, write_spectrum, write_uff
+from magfilter.measure.output import write_motion, write_peaks, write_plot, write_spectrum, write_uff
+from magfilter.measure.printed import peak_table
 from magfilter.measure.survey import _apart, turn_field
 from magfilter.stages import Stopped
 
@@ -646,6 +647,19 @@ def test_a_later_shot_is_measured_against_a_frame_of_its_own(cut, tmp_path):
     assert "before the shot cut at 1.333 s is another shot" in " ".join(motion.warnings)
     write_motion(motion, tmp_path / "motion.csv")
     assert "# begins 1.333 s into the clip" in (tmp_path / "motion.csv").read_text().replace("1.33333", "1.333")
+
+
+def test_a_stream_ends_at_a_cut_too(cut):
+    with open(cut, "rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "magfilter.measure", "-", "--roi", ROI, "-o", "-", "--threads", "1"],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert len([line for line in done.stdout.splitlines() if line[0].isdigit()]) == 40
+    assert "from the shot cut at 1.333 s on" in done.stderr
 
 
 def test_a_short_shot_is_surveyed_in_full(cut, monkeypatch):

@@ -13,8 +13,9 @@ from vibrations import RATE, Disc, render, write
 from magfilter import measure_motion
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
-from magfilter.measure.output import peak_table, write_spectrum
-from magfilter.measure.result import RegionMotion, main_direction
+from magfilter.measure.output import write_spectrum
+from magfilter.measure.printed import peak_table
+from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.timing import Timing
 
 FRAMES, SLOW, FAST = 60, 3.1, 7.9  # Hz
@@ -133,3 +134,34 @@ def test_to_and_fro_each_along_its_own_direction(due):
     first = moving(round_and_round(0.3, 0.0))
     second = moving(round_and_round(0.0, 0.3, due + 90), first, 1)
     assert (second.peaks[0].phase - due + 180) % 360 - 180 == pytest.approx(0, abs=2)
+
+
+def table_of(*regions: RegionMotion) -> str:
+    return peak_table(Motion("clip.mkv", regions, regions[0].timing, "first"))
+
+
+@pytest.mark.parametrize(
+    ("hertz", "said"),
+    [(0.2, "slower than 0.45 Hz, which is not told from drift"), (14.93, "close to 15 Hz, where the spectrum ends")],
+)
+def test_what_lies_beyond_the_ends_is_said(hertz, said):
+    swing = 0.3 * np.sin(2 * np.pi * hertz * TIMES + 0.7)
+    assert said in table_of(moving(np.stack([swing, 0 * swing], 1)))
+
+
+def test_a_dash_is_explained():
+    first = moving(round_and_round(0.3, 0.3))
+    assert "phase -:" not in table_of(first, moving(round_and_round(0.3, 0.3), first, 1))
+    table = table_of(first, moving(round_and_round(0.3, 0.3, sense=-1), first, 1)).splitlines()
+    assert table[-2].split()[-1] == "-"
+    assert "r0 does not show it, or does not move in the same way" in table[-1]
+
+
+def test_what_may_have_leaked_has_no_phase():
+    """A level swing that shows a hundredth of itself upwards is not what an upright one is ahead of."""
+    first = moving(round_and_round(1.0, 0.0) + round_and_round(0.0, 0.03, 60)[:, [0, 1]])
+    slow = 0.5 * np.sin(2 * np.pi * 2.1 * TIMES)
+    second = moving(np.stack([slow, 0 * slow], 1) + round_and_round(0.0, 0.2), first, 1)
+    (up,) = [peak for peak in second.peaks if peak.axis == "y"]
+    assert math.isnan(up.phase)
+    assert np.isfinite(second.phase("y")).all()

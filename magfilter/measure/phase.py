@@ -30,23 +30,24 @@ def is_straight(sides: Phasors, noise: Any = 0.0) -> NDArray[np.bool_]:
     return np.asarray(width <= np.maximum(STRAIGHT * length, noise))
 
 
-def ahead(axis: str, mine: Phasors, theirs: Phasors, noise: Any = 0.0) -> Floats:
+def ahead(axis: str, mine: Phasors, theirs: Phasors, noise: Any = 0.0, leak: float = LEAK) -> Floats:
     """(…) degrees, −180 to 180, by which a motion is ahead of another; NaN where that cannot be said.
 
     Args:
         axis: "x", "y" or "along".
         mine, theirs: (3, …) px along x, along y and along its own main direction; NaN if not known.
         noise: px that either stands in.
+        leak: share of a motion, less than which along the axis may have leaked there; nothing is said of it.
     """
     number = ("x", "y", "along").index(axis)
     turn = mine[number] * theirs[number].conj()
     known = np.isfinite(theirs[:2]).all(0) & np.isfinite(mine[:2]).all(0)
     size = [np.sqrt((np.abs(side[:2]) ** 2).sum(0)) for side in (mine, theirs)]
-    leaks = [np.abs(side[number]) < LEAK * whole for side, whole in zip((mine, theirs), size, strict=True)]
+    leaks = [np.abs(side[number]) < leak * whole for side, whole in zip((mine, theirs), size, strict=True)]
     if axis == "along":
         common = (mine[:2] * theirs[:2].conj()).sum(0)
         round_ = known & ~(is_straight(mine[:2], noise) & is_straight(theirs[:2], noise))
         alike = np.abs(common) >= ALIKE * size[0] * size[1]
         turn = np.where(round_, np.where(alike, common, np.nan), turn)
-        leaks = [leak & ~round_ for leak in leaks]
+        leaks = [few & ~round_ for few in leaks]
     return np.asarray(np.where(known & (leaks[0] | leaks[1]), np.nan, np.degrees(np.angle(turn))))

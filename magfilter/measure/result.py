@@ -110,7 +110,7 @@ class RegionMotion:
             )
             for region in (self, self._first or self)
         )
-        return ahead(axis, mine, theirs)
+        return ahead(axis, mine, theirs, leak=0.0)
 
     @cached_property
     def peaks(self) -> list[Peak]:
