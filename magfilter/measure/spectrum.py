@@ -31,6 +31,7 @@ DENSE = 2.0  # times the usual time between samples, which one beside a gap stan
 ON_BEAT = 0.01  # of a beat's step, by which samples may be off it
 IMAGES = 4  # that are looked at
 THIN = 0.2  # of a beat's samples, fewer than which tell nothing of what is faster than they are
+BLOCK = 64  # frequencies that are read at once of samples at uneven times
 DIRECT = 20_000  # samples of a variable rate; more are taken as evenly spaced
 MEDIAN = float(np.sqrt(np.log(2)))  # of a Rayleigh distribution, over its root mean square
 
@@ -121,10 +122,13 @@ def waves(values: Floats, times: Floats, rate: float, *, even: bool = True) -> N
     window = uneven_window(times, rate)
     hertz = frequencies(count, rate, fastest(times, rate))[0]
     out = np.empty(len(hertz), np.complex128)
-    block = max(1, 4_000_000 // count)
+    # The frequencies are evenly spaced: a block of them is the first block, turned on as a whole.
+    block = max(1, min(BLOCK, 4_000_000 // count))
+    turns = np.exp(-2j * np.pi * np.multiply.outer(hertz[:block], times - times[0]))
+    part = values * window * (2 / window.sum())
     for begin in range(0, len(hertz), block):
-        turn = np.exp(-2j * np.pi * hertz[begin : begin + block, None] * (times - times[0]))
-        out[begin : begin + block] = turn @ (values * window) * (2 / window.sum())
+        turned = part * np.exp(-2j * np.pi * hertz[begin] * (times - times[0]))
+        out[begin : begin + block] = turns[: len(hertz) - begin] @ turned
     return out
 
 
