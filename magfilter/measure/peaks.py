@@ -31,6 +31,7 @@ EXPLAINED = 0.25  # of what one sine leaves, at most, that two may leave at the 
 BETTER = 25.0  # times the noise's variance, by which they must leave less than one that bends
 SKIRTS = 0.7  # times what surrounds a vibration, which is left without it if that was mostly its own
 IMAGE = 0.3  # times a vibration's height, from which an image that missing frames make could be the vibration
+DRIFT = 0.25  # times a slow vibration, that may be left of what is slower, or it is a part of that
 UNSURE = 0.2  # times an amplitude, its standard deviation from which on a sine at the end of the spectrum is not told
 TINY = 1e-7  # px
 SIDEWAYS = 1.25  # times an axis' distance from the noise, that another's must be to be the better one
@@ -283,11 +284,12 @@ class _Search:
                 more = max(noise, float(plain[np.abs(self.grid - f) <= APART * self.bin].max()))
                 off = (more / (np.pi * span * tall[k]), max(more / math.sqrt(3), off[1]))
             unsure = off[1] > UNSURE * tall[k] and not APART * self.bin < f < self.top - APART * self.bin
-            if not self.named(f) or unsure or self._is_drift(sines, f):
+            weak = tall[k] < CLEAR * noise  # among what the others were found to leave
+            if not self.named(f) or weak or unsure or self._is_drift(sines, f):
                 continue
             image = self._image(sines, k, (noise * white) ** 2)
             off = (max(off[0], abs(f - image)) if math.isfinite(image) else off[0], off[1])
-            numbers = (f, off[0], float(tall[k]), off[1], sides[0][k], sides[1][k])
+            numbers = (f, float(off[0]), float(tall[k]), float(off[1]), sides[0][k], sides[1][k])
             out.append(Peak(axis, *numbers, float(tall[k] / noise), steady=f not in sines.bent, image=image))
         return out
 
@@ -313,14 +315,14 @@ class _Search:
         return float((left[gone] / far[gone]).max(initial=0) * math.sqrt(3) / np.pi)
 
     def _is_drift(self, sines: Sines, hertz: float) -> bool:
-        """Whether a sine is but the skirt of a drift: alone it would be slower, or leave most of what is slow."""
+        """Whether a sine is but the skirt of a drift: alone it would be slower, or leave much of what is slow."""
         if hertz > APART * self.bin or not sines.slow:
             return False
         others = [f for f in sines.steady if f != hertz]
         bent = [f for f in sines.bent if f != hertz]
         alone = Sines(self.times, (*others, hertz), tuple(bent)).refined(self.values, self.bin / 2)
         left = self.spectrum(alone.rest(self.values))[self.low].max()
-        return not self.named(alone.steady[-1]) or bool(left > abs(alone.phasors(self.values)[len(others)]) / 2)
+        return not self.named(alone.steady[-1]) or bool(left > DRIFT * abs(alone.phasors(self.values)[len(others)]))
 
 
 def _summits(amplitude: Floats) -> Mask:

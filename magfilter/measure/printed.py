@@ -48,10 +48,11 @@ def _no_peak(spectrum: Spectrum | None, unit: str, scale: float) -> str:
     most = int(np.argmax(amplitude))
     if not amplitude[most] > CLEAR * spectrum.floor["along"][most]:
         return "no vibration above the noise"
+    slow, rest = f"{LOWEST * bin_:.3g} Hz", "no vibration stands clear of the rest; what moves the most is"
     if spectrum.amplitude["along"][most - 1] > amplitude[most]:
-        return f"no vibration; what moves is slower than {LOWEST * bin_:.3g} Hz, which is not told from drift"
+        return f"{rest} slower than {slow}, which is not told from drift"
     if hertz[most] > hertz[-1] - LOWEST * bin_:
-        return f"no vibration is told; what moves the most is close to {hertz[-1]:.4g} Hz, where the spectrum ends"
+        return f"{rest} close to {hertz[-1]:.4g} Hz, where the spectrum ends"
     return (
         f"no vibration stands clear of what moves at other frequencies; "
         f"the most is {amplitude[most] * scale:.2g} {unit} at {hertz[most]:.4g} Hz"
