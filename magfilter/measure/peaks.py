@@ -77,7 +77,8 @@ def find_peaks(
 
     Args:
         floor: (k,) px, of `Spectrum`.
-        both: the motion along x and y, (n,) px each; NaN where it is not known.
+        both: the motion along x and y, (n,) px each; NaN where it is not known. Their amplitudes are fitted with the
+            frequencies of this axis alone; `merged` does so with those of all.
     """
     search = _Search(values, times - times[0], rate, floor, even)
     sines = search.run()
