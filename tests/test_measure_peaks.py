@@ -116,7 +116,7 @@ def test_each_vibration_is_told_along_the_axis_it_moves_along():
 
 
 def test_the_other_axis_is_fitted_with_its_own_vibrations():
-    level, up = along_two(sine(1.5, 2.1) + noise(1), sine(0.1, 7.3) + noise(2))
+    level, up = along_two(sine(1.5, 2.15, 90) + noise(1), sine(0.1, 7.3) + noise(2))
     assert (up.axis, up.y) == ("y", up.amplitude)
     assert up.x < 0.001
     assert level.y < 0.001
