@@ -28,7 +28,8 @@ import click
 import numpy as np
 
 from magfilter.measure import measure_motion
-from magfilter.measure.spectrum import find_peaks, frequencies
+from magfilter.measure.peaks import find_peaks
+from magfilter.measure.spectrum import frequencies
 
 SIZE = (128, 192)
 RATE = 30

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from vibrations import write
 
-from benchmarks import gpu, gpu_rows, steps
+from benchmarks import gpu, gpu_rows, peaks, steps
 from benchmarks import table as table_module
 from benchmarks.budget import Budget, Entry, Record, Unavailable, work_through
 from benchmarks.endtoend import PLAIN
@@ -294,6 +295,7 @@ def test_steps_are_run_in_turn():
 def test_engines_and_the_gpu_script_need_no_pyav():
     code = """
 import sys
+from types import SimpleNamespace
 class No:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "av":
@@ -373,3 +375,21 @@ def test_light_is_taken_out_and_may_be_left_in():
 
     assert light.gain(0.5, 65535, "warp-light", bare=False) == pytest.approx(1.06, abs=0.03)
     assert light.gain(0.5, 65535, "warp-light", bare=True) < 0.1
+
+
+def test_vibrations_that_are_found_of_those_that_are_there():
+    result = CliRunner().invoke(peaks.main, ["--trials", "3"])
+    assert result.exit_code == 0, result.output
+    rows = [[part.strip() for part in line.strip("| ").split("|")] for line in result.output.splitlines()[2:]]
+    found = {name: tuple(map(int, numbers)) for name, *numbers in rows}
+    assert found["noise alone"][:3] == (0, 0, 0)
+    assert found["one"] == (3, 3, 0, 0)
+    assert found["two, 1.6 resolutions apart"][:3] == (6, 6, 0)
+    assert found["one, every 3. frame missing"][:3] == (3, 3, 0)
+
+
+def test_a_tally_counts_what_is_missed_off_and_beside():
+    tally = peaks.Tally()
+    named = [SimpleNamespace(frequency=f, amplitude=a, amplitude_sigma=0.001) for f, a in ((5.01, 0.2), (9.0, 0.1))]
+    tally.add([(5.0, 0.3), (7.0, 0.1)], named, 0.25)
+    assert (tally.there, tally.found, tally.off, tally.beside) == (2, 1, 1, 1)

@@ -205,6 +205,22 @@ def test_frequencies_of_frames_at_any_times(missing):
         np.testing.assert_allclose(np.abs(uneven), np.abs(even), atol=0.002)
 
 
+def test_where_frames_are_missing_no_image_is_found():
+    """Every third is: the images of 18 Hz lie at 1.3 and 15.3 Hz, below half the mean rate."""
+    times = np.flatnonzero(np.arange(300) % 3 != 2) / 50
+    moved = np.random.default_rng(3).normal(size=(len(times), 2, 3, 4)).astype(np.float32) * np.float32(0.002)
+    moved[:, 0, 1, :2] += 0.3 * np.cos(2 * np.pi * 18 * times).astype(np.float32)[:, None]
+    (only,) = shapes(moved, (len(times) - 1) / times[-1], 16, CLEAR, times)[0]
+    assert only.frequency == pytest.approx(18, abs=0.01)
+    assert only.amplitude == pytest.approx(0.3, rel=0.03)
+
+
+def test_the_command_reaches_what_is_faster_than_half_the_mean_rate():
+    found = replace(found_at(12, 20, 30.0), top=15.0)
+    low, high = band_of(command.suggested(found, found.vibrations[0]))
+    assert low < 12 < high < 15
+
+
 def test_what_an_encoder_has_frozen_is_said(tmp_path):
     pictures = film(Disc(LEFT, swinging(3, 0, 0.05)), frames=40)
     frozen = find_vibrations(encode(tmp_path / "frozen.mp4", pictures, "libx264", "yuv420p", crf="26"))

@@ -18,7 +18,8 @@ from vibrations import RATE, SIZE, Disc, encode, moved, render, texture, write
 
 from magfilter import InputError, MagfilterError, MeasureOptions, OptionError, OutputError, measure_motion
 from magfilter.measure import command
-from magfilter.measure.output import peak_table, write_motion, write_peaks, write_plot, write_spectrum, write_uff
+from magfilter.measure.output import write_motion, write_peaks, write_plot, write_spectrum, write_uff
+from magfilter.measure.printed import peak_table
 from magfilter.measure.survey import _apart, turn_field
 from magfilter.stages import Stopped
 
@@ -615,3 +616,53 @@ def test_uff_is_in_metres_where_the_scale_is_known(found, tmp_path, unit, metres
     assert first["ordinate_axis_units_lab"].strip() == "m"
     np.testing.assert_allclose(first["data"], 0.5 * metres * found[0].displacement[:, 0], rtol=1e-4, atol=1e-12)
     np.testing.assert_allclose(second["data"], 0.5 * metres * found[0].spectrum.amplitude["x"], rtol=1e-4, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory) -> str:
+    """Two shots of the same place in the picture: a disc that swings, then another that does at another frequency."""
+    one = disc_frames(0.3)[:40]
+    disc = Disc((96, 64), lambda time: swing(0.2, time, 6.2))
+    two = [render([disc], n / RATE, seed=30) for n in range(80)]
+    return write(tmp_path_factory.mktemp("cut") / "cut.mkv", [*one, *two])
+
+
+def test_the_shot_of_the_reference_is_measured(cut):
+    motion = measure_motion(cut, roi=ROI, threads=1)
+    assert motion.frames == 40
+    assert np.abs(motion[0].displacement).max() < 0.5
+    assert motion[0].peaks[0].amplitude == pytest.approx(0.3, rel=0.02)
+    (warning,) = [line for line in motion.warnings if "another shot" in line]
+    assert "from the shot cut at 1.333 s on" in warning
+    assert "choose another shot with -ss and -t" in warning
+
+
+def test_a_later_shot_is_measured_against_a_frame_of_its_own(cut, tmp_path):
+    motion = measure_motion(cut, roi=ROI, threads=1, reference="frame:50")
+    assert motion.frames == 80
+    assert (motion.start, motion.times[0]) == (pytest.approx(40 / RATE, abs=0.002), 0)
+    np.testing.assert_allclose(motion[0].displacement[10], 0, atol=0.01)
+    assert motion[0].peaks[0].frequency == pytest.approx(6.2, abs=0.02)
+    assert motion[0].peaks[0].amplitude == pytest.approx(0.2, rel=0.03)
+    assert "before the shot cut at 1.333 s is another shot" in " ".join(motion.warnings)
+    write_motion(motion, tmp_path / "motion.csv")
+    assert "# begins 1.333 s into the clip" in (tmp_path / "motion.csv").read_text().replace("1.33333", "1.333")
+
+
+def test_a_stream_ends_at_a_cut_too(cut):
+    with open(cut, "rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "magfilter.measure", "-", "--roi", ROI, "-o", "-", "--threads", "1"],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert len([line for line in done.stdout.splitlines() if line[0].isdigit()]) == 40
+    assert "from the shot cut at 1.333 s on" in done.stderr
+
+
+def test_a_short_shot_is_surveyed_in_full(cut, monkeypatch):
+    """Of a long clip one frame in many is looked at, which would leave none of its first shot."""
+    monkeypatch.setattr("magfilter.measure.motion.VideoReader.expected_frames", property(lambda _: 100_000))
+    assert measure_motion(cut, roi=ROI, threads=1)[0].peaks[0].amplitude == pytest.approx(0.3, rel=0.02)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magfilter.measure.spectrum import find_peaks, frequencies, power, rms_of_white
+from magfilter.measure.peaks import find_peaks
+from magfilter.measure.spectrum import fastest, frequencies, power, rms_of_white
 
 RATE = 50.0
 COUNT = 200
@@ -21,7 +22,7 @@ def noise(size: float, seed: int = 0, count: int = COUNT) -> np.ndarray:
 
 
 def peaks(values: np.ndarray, times: np.ndarray = TIMES, even: bool = True, rate: float = RATE):
-    grid, _ = frequencies(len(values), rate)
+    grid, _ = frequencies(len(values), rate, None if even else fastest(times, rate))
     return find_peaks("x", values, times, rate, np.zeros(len(grid)), (values, np.full(len(values), np.nan)), even)
 
 

@@ -30,6 +30,8 @@ def test_rounded_times_are_put_on_their_beat_where_frames_are_missing(rate, said
     found, (warning,) = timing(7 + rounded(places, rate), said)
     np.testing.assert_allclose(found.times, np.array(places) / float(rate), atol=2e-5)
     assert not found.even
+    assert found.top == pytest.approx(float(rate) / 2)
+    assert f"and ends at {float(rate) / 2:.4g} Hz" in warning
     assert found.rate == pytest.approx((len(places) - 1) / places[-1] * float(rate))
     assert f"lacks {3000 - len(places)} of 3000 frames of {float(rate):.4g} a second" in warning
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.find.clock import EvenClock, UnevenClock
-from magfilter.measure.spectrum import APART, AROUND, FINER, frequencies
+from magfilter.measure.spectrum import APART, AROUND, FINER, fastest, frequencies
 from magfilter.overlay import beside
 
 __all__ = ["FEWEST", "PARTS", "Shape", "gathered", "shapes"]
@@ -92,10 +92,10 @@ def shapes(
     count = len(moved)
     if count < FEWEST:
         return [], None
-    grid, bin_ = frequencies(count, rate)
+    grid, bin_ = frequencies(count, rate, None if times is None else fastest(times, rate))
     clock = EvenClock(count, rate) if times is None else UnevenClock(times, rate)
     power, over = _spectra(moved, clock, side, sight)
-    free = (grid > CYCLES * bin_) & (grid < rate / 2 - EDGE * bin_)
+    free = (grid > CYCLES * bin_) & (grid < grid[-1] - EDGE * bin_)
     fair = _fair(power, free)
     # Elsewhere something else may move at nearly the same frequency, if it has a summit of its own.
     left = fair & _summits(power) if times is None else fair
@@ -159,7 +159,7 @@ def _spectra(moved: Field, clock: Clock, side: float, sight: Field, seen: Field 
     """
     count, _, rows, columns = moved.shape
     series = moved.reshape(count, 2, -1).astype(np.float64)
-    kept = FINER * count // 2 + 1
+    kept = clock.kept
     power = np.empty((kept, rows * columns), np.float32)
     over = np.empty_like(power)
     for begin in range(0, rows * columns, BLOCK):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.measure.spectrum import FINER, uneven_window
+from magfilter.measure.spectrum import FINER, fastest, frequencies, uneven_window
 
 __all__ = ["EvenClock", "UnevenClock"]
 
@@ -30,6 +30,7 @@ class EvenClock:
 
     def __init__(self, count: int, rate: float) -> None:
         self.rate = rate
+        self.kept = FINER * count // 2 + 1  # frequencies that are read
         self._window = np.sin(np.pi * (np.arange(count) + 0.5) / count) ** 2
         self._times = np.arange(count) - (count - 1) / 2
 
@@ -39,7 +40,7 @@ class EvenClock:
         times, count = self._times, len(series)
         part = series - series.mean(0) - times[:, None] * (times @ series / (times @ times))
         found = np.fft.rfft(part * self._window[:, None], FINER * count, axis=0)
-        return np.asarray(found[: FINER * count // 2 + 1] * (2 / self._window.sum()))
+        return np.asarray(found[: self.kept] * (2 / self._window.sum()))
 
     def phasors(self, moved: Field, hertz: float) -> Phasors:
         """(…) px, of motion (n, …) px: at time t from the first frame, its real part times exp(2πi·hertz·t)."""
@@ -65,6 +66,7 @@ class UnevenClock:
     def __init__(self, times: Floats, rate: float) -> None:
         self.rate = rate
         self._times = times - times[0]
+        self.kept = len(frequencies(len(times), rate, fastest(times, rate))[0])
         weights = uneven_window(self._times, rate)
         self._weights = weights * (2 / weights.sum())
 
@@ -76,7 +78,7 @@ class UnevenClock:
         at = self._times * self.rate * FINE
         low = np.floor(at).astype(np.intp)
         share = (at - low)[:, None]
-        kept = FINER * len(series) // 2 + 1
+        kept = self.kept
         # What dealing out between two points takes off, on average.
         fair = 1 - (2 * np.pi * np.arange(kept) / length)[:, None] ** 2 / 12
         out = np.empty((kept, part.shape[1]), np.complex128)

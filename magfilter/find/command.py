@@ -212,13 +212,18 @@ def suggested(found: Found, vibration: Vibration, chosen: Mapping[str, Any] = NO
     words += [f"--model {given['model']}"] if "model" in given else []
     words += [f"--proxy {given['proxy']:g}"] if "proxy" in given else []
     # Where the input says no rate, or says one that is too low for what was found at the frames' own times.
-    rate = chosen.get("fps") or (None if found.told and float(high) < found.told / 2 else found.rate)
+    rate = chosen.get("fps") or (None if found.told and float(high) < found.told / 2 else 2 * half_rate(found))
     return " ".join([*words, *([f"--fps {rate:.10g}"] if rate else [])])
+
+
+def half_rate(found: Found) -> float:
+    """Hz, above which nothing was looked for."""
+    return found.top or found.rate / 2
 
 
 def band_around(frequency: float, found: Found) -> tuple[str, str]:
     """LOW and HIGH of a band in Hz, in as few digits as have the frequency between them, HIGH below half the rate."""
-    half = found.rate / 2
+    half = half_rate(found)
     # A maximum of the spectrum may be its last line.
     frequency = min(frequency, (1 + HIGHEST) / 2 * half)
     reach = max(WIDE * frequency, BINS * found.resolution)

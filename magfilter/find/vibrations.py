@@ -76,6 +76,7 @@ class Found:
         warnings: lines for the user.
         interrupted: stopped before the end, on request.
         told: frames a second that the input says it has, which `magfilter` goes by; None if it says none.
+        top: Hz, the highest frequency that was looked at, where frames are missing; None: half the rate.
     """
 
     vibrations: list[Vibration]
@@ -88,6 +89,7 @@ class Found:
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
     told: float | None = None
+    top: float | None = None
 
 
 def find_vibrations(
@@ -246,6 +248,7 @@ class _Look:
             [*dict.fromkeys([*self.reader.warnings, *self.warnings])],
             self.stop.is_set(),
             float(self.reader.info.rate) if self.reader.info.rate else None,
+            None if timing.even else timing.top,
         )
 
     def _sight(self, reference: Frame) -> Field:

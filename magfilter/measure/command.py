@@ -26,13 +26,13 @@ from magfilter.measure.output import (
     TABLE,
     check_extra,
     check_suffix,
-    peak_table,
     write_motion,
     write_peaks,
     write_plot,
     write_spectrum,
     write_uff,
 )
+from magfilter.measure.printed import peak_table
 from magfilter.measure.result import Motion
 from magfilter.media.descriptors import descriptor
 from magfilter.media.source import is_pipe

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.cuts import CutDetector
 from magfilter.errors import OptionError
 from magfilter.exposure import Stretch
 from magfilter.magnifier import Magnifier
@@ -115,6 +116,9 @@ class _Job:
             )
         self.warnings: list[str] = []
         self.turns = 0
+        self.begin = 0  # number of the first frame of the reference's shot
+        self.begun_at = 0.0  # s, its time after the first frame's
+        self.cut: tuple[int, float | None] | None = None  # number and time of the first frame that is beyond the shot
         self.stretch = Stretch()
 
     # -- reading
@@ -158,6 +162,17 @@ class _Job:
             if not thread.is_alive():  # libav would crash if it were closed under it
                 reader.close()
 
+    def _shot(self, frames: Iterator[Frame]) -> Iterator[tuple[int, Frame]]:
+        """The frames of the reference's shot, with their numbers among all."""
+        cuts = CutDetector(sudden=True)
+        for number, frame in enumerate(frames):
+            if number < self.begin:
+                continue
+            if cuts(luma(frame), frame.layout.depth):
+                self.cut = number, frame.time
+                return
+            yield number, frame
+
     def _light(self, frame: Frame) -> Array:
         return self.stretch(np.ascontiguousarray(np.rot90(luma(frame), self.turns)))
 
@@ -198,6 +213,10 @@ class _Job:
             else:
                 with self._open() as (_, again):
                     noise = self._survey(survey, light, again, begun)
+                if self.cut and (length := self.cut[0] - self.begin) < every * ENOUGH and every > 1:
+                    survey = Survey(size, max(1, length // ENOUGH), self.options.detrend)
+                    with self._open() as (_, again):
+                        noise = self._survey(survey, light, again, begun)
             if self.stop.is_set():
                 raise Stopped
             noise = max(noise, self.stretch.factor / (reference.layout.peak * np.sqrt(12)))
@@ -211,10 +230,10 @@ class _Job:
             background = choose_background(survey, light, noise, regions, patterns, self.options, self.warnings)
             tracks = Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
             last = None
-            for number, frame in enumerate(all_frames()):
-                if not number:
+            for number, frame in self._shot(all_frames()):
+                if last is None:
                     begun = time.perf_counter()
-                last = self._measure(number, frame, tracks, background, last, regions)
+                last = self._measure(frame, tracks, background, last, regions)
                 self._tell(number + 1, expected, begun, frame.time)
                 if self.stop.is_set():
                     break
@@ -223,9 +242,13 @@ class _Job:
             return self._finish(reader, regions, patches, patterns, background, tracks)
 
     def _find_frame(self, wanted: int) -> Frame:
-        seen = 0
+        """A frame by its number, and where its shot begins."""
+        seen, cuts, first = 0, CutDetector(sudden=True), None
         with self._open() as (_, frames):
             for frame in frames:
+                first = frame.time if first is None else first
+                if cuts(luma(frame), frame.layout.depth):
+                    self.begin, self.begun_at = seen, (frame.time or 0.0) - (first or 0.0)
                 if seen == wanted:
                     return frame
                 seen += 1
@@ -249,7 +272,7 @@ class _Job:
         """Fill the survey; the noise of a frame, of 0..1."""
         quiet = np.inf
         step = max(1, int(np.sqrt(light.size / 40_000)))
-        for number, frame in enumerate(frames):
+        for number, frame in self._shot(frames):
             if self.stop.is_set():
                 break
             if number == self.far or not survey.wants(number):
@@ -264,7 +287,6 @@ class _Job:
 
     def _measure(
         self,
-        number: int,
         frame: Frame,
         tracks: Tracks,
         background: Background,
@@ -315,6 +337,7 @@ class _Job:
         background: Background,
         tracks: Tracks,
     ) -> Motion:
+        self._tell_cuts(reader, len(tracks))
         kept = tracks.distinct()
         background.keep(kept)
         timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
@@ -339,6 +362,13 @@ class _Job:
                     region, displacement, sigma, direction, share, lost, "; ".join(notes), timing, noise, across, first
                 )
             )
+        for motion in () if timing.even else found:
+            self.warnings += [
+                f"roi {motion.region}: a vibration at {peak.image:.5g} Hz explains the motion as well as one at "
+                f"{peak.frequency:.5g} Hz: frames are missing so regularly that they look the same"
+                for peak in motion.peaks
+                if np.isfinite(peak.image)
+            ]
         return Motion(
             source=reader.name,
             regions=tuple(found),
@@ -350,7 +380,21 @@ class _Job:
             warnings=[*dict.fromkeys([*reader.warnings, *self.warnings])],
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
-            start=self.options.start or 0.0,
+            start=(self.options.start or 0.0) + self.begun_at,
             um_per_px=self.options.um_per_px,
             settings=self.options.settings,
         )
+
+    def _tell_cuts(self, reader: VideoReader, frames: int) -> None:
+        """What the user is to know of other shots."""
+        start, edges = self.options.start or 0.0, []
+        if self.begin:
+            edges.append(f"before the shot cut at {start + self.begun_at:.7g} s")
+        if self.cut:
+            number, at = self.cut
+            edges.append("from the shot cut at " + (f"frame {number}" if at is None else f"{start + at:.7g} s") + " on")
+        if edges:
+            self.warnings.append(
+                f"{reader.name}: what comes {' and '.join(edges)} is another shot and was left out; the {frames} "
+                "frames of the reference's shot were measured; choose another shot with -ss and -t"
+            )

@@ -18,7 +18,6 @@ from magfilter._version import __version__
 from magfilter.errors import MagfilterError, OptionError, OutputError
 from magfilter.measure.result import AXES, Motion
 from magfilter.measure.scale import PX, Scale
-from magfilter.measure.spectrum import CLEAR, LOWEST, Spectrum
 from magfilter.media.descriptors import descriptor
 from magfilter.media.target import PartFile, write_failed
 
@@ -26,7 +25,6 @@ __all__ = [
     "TABLE",
     "check_extra",
     "check_suffix",
-    "peak_table",
     "write_motion",
     "write_peaks",
     "write_plot",
@@ -222,48 +220,6 @@ def write_peaks(motion: Motion, target: str | os.PathLike[str], *, overwrite: bo
     write_table(target, motion.source, _header(motion, "peaks"), columns, overwrite=overwrite)
 
 
-def peak_table(motion: Motion) -> str:
-    """The peaks of every region, for people."""
-    unit, scale = motion.scale or PX
-    lines = []
-    for number, region in enumerate(motion.regions):
-        sigma = float(np.sqrt(np.nanmean(region.along_sigma**2))) if np.isfinite(region.along_sigma).any() else np.nan
-        lines.append(
-            f"r{number}  roi {region.region}  main direction {region.angle:.1f}°  "
-            f"1-sigma {sigma * scale:.2g} {unit} a frame"
-            + ("" if region.spectrum is None else f"  resolution {region.spectrum.resolution:.4g} Hz")
-        )
-        if not region.peaks:
-            lines.append(f"    {_no_peak(region.spectrum, unit, scale)}")
-            continue
-        heads = ("axis", "Hz", "+-", f"amplitude {unit}", "+-", f"x {unit}", f"y {unit}", "over noise")
-        several = len(motion.regions) > 1
-        rows: list[tuple[str, ...]] = [(*heads, "phase°") if several else heads]
-        for p in region.peaks:
-            sizes = (p.amplitude * scale, p.amplitude_sigma * scale, p.x * scale, p.y * scale)
-            shown = [f"{size:.3g}" for size in sizes]
-            row = (p.axis, f"{p.frequency:.6g}", f"{p.frequency_sigma:.2g}", *shown, f"{p.over_noise:.1f}")
-            rows.append((*row, "-" if np.isnan(p.phase) else str(round(p.phase))) if several else row)
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines += ["    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(lines)
-
-
-def _no_peak(spectrum: Spectrum | None, unit: str, scale: float) -> str:
-    """Why there is none: what moves at many frequencies is not noise."""
-    if spectrum is None:
-        return "too few frames for a spectrum"
-    within = spectrum.frequency > LOWEST * spectrum.resolution
-    amplitude = np.where(within, spectrum.amplitude["along"], 0)
-    most = int(np.argmax(np.nan_to_num(amplitude)))
-    if not amplitude[most] > CLEAR * spectrum.floor["along"][most]:
-        return "no vibration above the noise"
-    return (
-        f"no vibration stands clear of what moves at other frequencies; "
-        f"the most is {amplitude[most] * scale:.2g} {unit} at {spectrum.frequency[most]:.4g} Hz"
-    )
-
-
 def write_uff(motion: Motion, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Displacements and spectra as Universal File Format, data sets 58: node K + 1 is region K, direction 1 is x and
     2 is y. Metres if the scale is known, else px. What is not known is left out.
@@ -378,7 +334,7 @@ def write_plot(motion: Motion, target: str | os.PathLike[str], *, overwrite: boo
             floor = region.spectrum.floor["along"] * scale
             right.semilogy(region.spectrum.frequency[1:], floor[1:], "r--", lw=1, label="noise floor, along")
             right.set_ylim(bottom=max(float(floor[1:].min()) / 10, 1e-9))
-        _name_peaks(right, (peak for peak in region.peaks if peak.axis == "along"), scale, unit)
+        _name_peaks(right, sorted(region.peaks, key=lambda peak: -peak.amplitude), scale, unit)
         left.set_title(f"r{number}: roi {region.region}", loc="left")
         left.set(xlabel="time, s", ylabel=f"displacement, {unit}")
         right.set(xlabel="frequency, Hz", ylabel=f"amplitude, {unit}")

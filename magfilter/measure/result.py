@@ -11,18 +11,10 @@ from numpy.typing import NDArray
 
 from magfilter.masks import Region
 from magfilter.measure.noise import StillNoise
+from magfilter.measure.peaks import Peak, find_peaks, merged, sines_of
+from magfilter.measure.phase import ahead
 from magfilter.measure.scale import Scale, scale_of
-from magfilter.measure.spectrum import (
-    FEWEST,
-    Peak,
-    Spectrum,
-    find_peaks,
-    fit_phasors,
-    frequencies,
-    power,
-    rms_of_white,
-    waves,
-)
+from magfilter.measure.spectrum import FEWEST, Spectrum, frequencies, power, rms_of_white, waves
 from magfilter.measure.timing import Timing
 
 __all__ = ["AXES", "Motion", "RegionMotion"]
@@ -31,6 +23,8 @@ Floats = NDArray[np.float64]
 
 AXES = ("x", "y", "along")
 STANDS_OUT = 2.0  # times the uncertainty from which motion beside the drift has a direction of its own
+SIDES = ("x", "y", "along")
+BESIDE = 0.9  # times the resolution, from which on another region's peak is another vibration
 SHOWN = 2.0  # times the noise from which on a motion has a phase that others can be held against
 
 
@@ -88,7 +82,7 @@ class RegionMotion:
         count, timing = len(self.displacement), self.timing
         if count < FEWEST:
             return None
-        grid, resolution = frequencies(count, timing.rate)
+        grid, resolution = frequencies(count, timing.rate, timing.top)
         amplitude, floor = {}, {}
         for name in AXES:
             values = filled(self.axis(name))
@@ -102,21 +96,26 @@ class RegionMotion:
 
     def phase(self, axis: str) -> Floats:
         """(k,) degrees, −180 to 180, by which the motion along "x", "y" or "along" is ahead of the first region's, at
-        the frequencies of the spectrum. NaN if either is not known; empty without a spectrum."""
+        the frequencies of the spectrum, as `Peak.phase`. NaN if either is not known; empty without a spectrum."""
         if self.spectrum is None:
             return np.zeros(0)
-        mine, theirs = (filled(region.axis(axis)) for region in (self, self._first or self))
-        if mine is None or theirs is None:
-            return np.full(len(self.spectrum.frequency), np.nan)
         times, rate, even = self.timing.times, self.timing.rate, self.timing.even
-        turn = waves(mine, times, rate, even=even) * waves(theirs, times, rate, even=even).conj()
-        return np.asarray(np.degrees(np.angle(turn)))
+        unknown = np.full(len(self.spectrum.frequency), np.nan, np.complex128)
+        mine, theirs = (
+            np.stack(
+                [
+                    unknown if (values := filled(region.axis(name))) is None else waves(values, times, rate, even=even)
+                    for name in SIDES
+                ]
+            )
+            for region in (self, self._first or self)
+        )
+        return ahead(axis, mine, theirs, leak=0.0)
 
     @cached_property
     def peaks(self) -> list[Peak]:
-        """The vibrations found, those along the main direction first, then those of x and y that are not among them.
-
-        Strongest first; empty without a spectrum.
+        """The vibrations found, each along the axis on which it stands out most: those along the main direction first,
+        then those along x and y; strongest first. Empty without a spectrum.
         """
         spectrum = self.spectrum
         if spectrum is None:
@@ -124,35 +123,42 @@ class RegionMotion:
         nothing = np.full(len(self.displacement), np.nan)
         sides = [filled(self.axis(name)) for name in ("x", "y")]
         both = (nothing if sides[0] is None else sides[0], nothing if sides[1] is None else sides[1])
-        found: list[Peak] = []
-        for name in ("along", "x", "y"):
-            values = filled(self.axis(name))
-            if values is None:
-                continue
-            timing = self.timing
-            more = find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
-            known = [peak.frequency for peak in found]
-            found += [p for p in more if all(abs(p.frequency - f) > spectrum.resolution for f in known)]
+        timing = self.timing
+        found = merged(
+            [
+                find_peaks(name, values, timing.times, timing.rate, spectrum.floor[name], both, timing.even)
+                for name in ("along", "x", "y")
+                if (values := filled(self.axis(name))) is not None
+            ],
+            both,
+            timing.times,
+            spectrum.resolution,
+        )
         return [replace(peak, phase=self._phase(peak, found)) for peak in found]
 
     def _phase(self, peak: Peak, found: list[Peak]) -> float:
         """See `Peak.phase`; `found` are all peaks of this region."""
         if self._first is None:
             return 0.0
-        theirs = self._first._phasor(peak, self._first.peaks)
-        spectrum = self._first.spectrum
-        if spectrum is None or not abs(theirs) > SHOWN * spectrum.noise_at(peak.axis, peak.frequency):
+        mine, theirs = self._phasors(peak, found), self._first._phasors(peak, self._first.peaks)
+        if self.spectrum is None or self._first.spectrum is None:
             return np.nan
-        return float(np.degrees(np.angle(self._phasor(peak, found) * np.conj(theirs))))
+        noise = SHOWN * np.array(
+            [region.spectrum.noise_at(peak.axis, peak.frequency) for region in (self, self._first) if region.spectrum]
+        )
+        seen = theirs[:2] if peak.axis == "along" and np.isfinite(theirs[:2]).all() else theirs[SIDES.index(peak.axis)]
+        if not np.linalg.norm(seen) > noise[1]:
+            return np.nan
+        return float(ahead(peak.axis, mine, theirs, noise.max()))
 
-    def _phasor(self, peak: Peak, others: list[Peak]) -> complex:
-        """Px, of the motion along a peak's axis, beside other peaks; NaN if that motion is not known."""
-        values = filled(self.axis(peak.axis))
-        if values is None:
-            return complex(np.nan)
-        apart = 1 / (self.timing.times[-1] - self.timing.times[0])
-        beside = {other.frequency for other in others if abs(other.frequency - peak.frequency) > apart}
-        return fit_phasors(values, self.timing.times, [peak.frequency, *beside])[0]
+    def _phasors(self, peak: Peak, others: list[Peak]) -> NDArray[np.complex128]:
+        """(3,) px along x, y and the main direction at a peak's frequency, beside other peaks; NaN if not known."""
+        times = self.timing.times
+        beside = [other for other in others if abs(other.frequency - peak.frequency) > BESIDE / times[-1]]
+        sines = sines_of([peak, *beside], times)
+        number = sines.hertz.index(peak.frequency)
+        columns = [filled(self.axis(name)) for name in SIDES]
+        return np.array([np.nan if side is None else sines.phasors(side)[number] for side in columns], np.complex128)
 
 
 @dataclass(frozen=True)

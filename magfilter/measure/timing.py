@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.errors import InputError
+from magfilter.measure.spectrum import fastest
 from magfilter.media import MediaInfo
 
 __all__ = ["Timing", "find_timing"]
@@ -35,6 +36,11 @@ class Timing:
     rate: float
     even: bool
     numbers: NDArray[np.intp] = field(repr=False)
+
+    @property
+    def top(self) -> float:
+        """Hz, the highest frequency that is told: half the rate, or half the beat's of which some are missing."""
+        return self.rate / 2 if self.even else fastest(self.times, self.rate)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def _of_all(info: MediaInfo, times: Floats, fps: float | None = None) -> _Said:
     mean = (count - 1) / times[-1]
     what = (
         f"{info.source} {what}, {mean:.4g} on average; the spectrum is made of the true times "
-        f"and ends at {mean / 2:.4g} Hz"
+        f"and ends at {fastest(times, mean):.4g} Hz"
     )
     steady = _own_rate(times, near)
     if steady and fps is None:
