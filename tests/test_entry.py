@@ -61,11 +61,17 @@ entry.{command}()
 """
 
 
+def heard() -> None:
+    """A script's background job, such as this may be, has some of them ignored."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_before_there_is_a_job_end_it_quietly(command, name):
     code = WHILE_IMPORTING.format(command=command, number=int(getattr(signal, name)))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=heard)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -84,5 +90,5 @@ command._check_dashes = lambda *_: print(signal.getsignal(signal.SIGINT) is sign
 sys.argv = ["it", "--version"]
 entry.magnify()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, preexec_fn=heard)
     assert done.stdout.splitlines()[0] == "True"
