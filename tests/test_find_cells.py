@@ -42,7 +42,7 @@ def test_what_is_too_fast_or_too_slow_to_tell_is_not_put_elsewhere(hertz, times)
     assert other.frequency == pytest.approx(3.1, abs=0.02)
 
 
-@pytest.mark.parametrize("hertz", [14.3, 0.8, 1.0])
+@pytest.mark.parametrize("hertz", [14.3, 0.645, 0.8, 1.0])
 def test_what_can_just_be_told_is_found(hertz):
     moved = cells()
     moved[:, 0, 2:4, 2:5] += 0.3 * wave(hertz, 1.2)

@@ -36,6 +36,15 @@ def test_one_patch_of_ground_does_not_vouch_for_the_camera(tmp_path):
     assert not [peak for peak in found[0].peaks if abs(peak.frequency - CAMERA) < 0.3 and peak.amplitude_sigma < 0.3]
 
 
+@pytest.mark.parametrize("still", ["0,8,30,140", "8,0,240,30"])
+def test_a_narrow_strip_of_ground_says_no_more_of_a_turn_than_it_knows(tmp_path, still):
+    clip = film(tmp_path / "pan.mkv", pan=1.5)
+    peak = measure_motion(clip, roi=ROIS[0], still=still, detrend=True, threads=1)[0].peaks[0]
+    assert peak.frequency == pytest.approx(HERTZ, abs=0.05)
+    assert peak.amplitude == pytest.approx(SWING, abs=0.01)
+    assert peak.amplitude_sigma < 0.01
+
+
 @pytest.mark.parametrize("roi", [None, "216,0,40,160"])
 def test_the_rim_of_a_picture_that_moves_is_not_off(tmp_path, roi):
     y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(float)

@@ -136,3 +136,13 @@ def test_opacity_in_webm(codec):
     assert (
         plan_encoder(EncodeOptions(codec=codec), "webm", False, layout, (64, 48), Colour(), None).pix_fmt == "yuva420p"
     )
+
+
+@pytest.mark.parametrize(
+    ("layout", "codec"),
+    [("yuv420p", "rawvideo"), ("gray", "rawvideo"), ("yuv444p", "ffv1"), ("yuv420p10le", "ffv1"), ("gbrp", "ffv1")],
+)
+def test_matroska_into_a_pipe_is_raw_where_it_has_a_code_for_it(layout, codec):
+    plan = plan_encoder(EncodeOptions(), "matroska", True, PixelLayout.from_name(layout), (64, 48), Colour(), None)
+    assert plan.codec == codec
+    assert not plan.warnings

@@ -95,7 +95,8 @@ def shapes(
     grid, bin_ = frequencies(count, rate, None if times is None else fastest(times, rate))
     clock = EvenClock(count, rate) if times is None else UnevenClock(times, rate)
     power, over = _spectra(moved, clock, side, sight)
-    free = (grid > CYCLES * bin_) & (grid < grid[-1] - EDGE * bin_)
+    # A line more than what can be told: the summit of what takes just so many cycles may read there.
+    free = (grid > (CYCLES - 1 / FINER) * bin_) & (grid < grid[-1] - EDGE * bin_)
     fair = _fair(power, free)
     # Elsewhere something else may move at nearly the same frequency, if it has a summit of its own.
     left = fair & _summits(power) if times is None else fair
@@ -117,7 +118,11 @@ def shapes(
         members = (over[best] > BESIDE) & beside(over[best] > BESIDE)
         if times is None:
             members &= left[best]
-        found.append(_shape(moved, clock, grid, power, over, best, members))
+        shape = _shape(moved, clock, grid, power, over, best, members)
+        if shape.frequency < CYCLES * bin_:
+            free &= grid > grid[best]
+            continue
+        found.append(shape)
         known += _near(power[best])
         close = np.abs(grid - found[-1].frequency) <= APART * bin_
         if times is None:

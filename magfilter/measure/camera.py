@@ -12,12 +12,17 @@ __all__ = ["AFFINE", "camera_of", "moves_by", "uncertain", "unknowns"]
 Floats = NDArray[np.float64]
 
 LIKE = 0.05  # px; patches that differ by less from the camera's motion count in full
+ROW = 0.2  # width over length, below which patches lie in a row
 AFFINE = 6  # patches from which on turn and zoom are told
 
 
-def unknowns(patches: int) -> int:
-    """How many numbers a way the motion has that so many patches tell."""
-    return 3 if patches >= AFFINE else 1
+def unknowns(at: Floats) -> int:
+    """How many numbers a way the motion has that patches at these places (p, 2) tell: one, a shift, where they are few
+    or lie in a row, across which a turn cannot be told."""
+    if len(at) < AFFINE:
+        return 1
+    length, width = np.linalg.svd(at - at.mean(0), compute_uv=False)
+    return 3 if width >= ROW * length else 1
 
 
 def camera_of(at: Floats, off: Floats, weights: Floats) -> Floats:
@@ -27,7 +32,7 @@ def camera_of(at: Floats, off: Floats, weights: Floats) -> Floats:
         at: (p, 2) px, where the patches are; off: (p, 2) px, how far they have moved, NaN where one was not seen.
         weights: (p,) how much each tells; one that moves otherwise counts for next to nothing.
     """
-    affine = unknowns(len(at)) > 1
+    affine = unknowns(at) > 1
     seen = np.isfinite(off).all(1)
     at, off, weights = at[seen], off[seen], weights[seen]
     out = np.zeros((3, 2))
@@ -60,7 +65,7 @@ def uncertain(at: Floats, weights: Floats, where: Floats) -> float:
 
     Patches that tell no turn and zoom tell of none there either: it may be off by as much as they are among themselves.
     """
-    affine = unknowns(len(at)) > 1
+    affine = unknowns(at) > 1
     middle = np.average(at, axis=0, weights=weights)
     basis = np.column_stack([np.ones(len(at)), at - middle])[:, : 3 if affine else 1]
     here = np.concatenate([[1.0], where - middle])[: basis.shape[1]]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from magfilter.errors import OptionError
 from magfilter.masks import Region
-from magfilter.measure.camera import AFFINE
+from magfilter.measure.camera import AFFINE, unknowns
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import MARGIN, Patch, margins
@@ -119,6 +119,12 @@ def choose_background(
                 else "how well the ground follows it is not known, so where it moves counts as uncertain"
             )
             + "; name more of the ground with --still x,y,width,height"
+        )
+    elif options.detrend and unknowns(np.array([patch.centre for patch in still])) == 1:
+        warnings.append(
+            "the patches of textured ground lie in a row, which does not tell how the camera turns and zooms, so its "
+            "shift alone is taken off; the uncertainty is from how the patches differ; name a wider part of the ground "
+            "with --still x,y,width,height"
         )
     return Background(still, options.detrend)
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.cuts import CutDetector
 from magfilter.errors import OptionError
 from magfilter.exposure import Stretch
 from magfilter.magnifier import Magnifier
@@ -29,6 +28,7 @@ from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
+from magfilter.measure.shots import OneShot, told
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, turn_field
 from magfilter.measure.timing import find_timing
 from magfilter.measure.tracks import Tracks, compressed, notes_on
@@ -118,6 +118,7 @@ class _Job:
         self.turns = 0
         self.begin = 0  # number of the first frame of the reference's shot
         self.begun_at = 0.0  # s, its time after the first frame's
+        self.skipped = 0  # frames that interrupted it
         self.cut: tuple[int, float | None] | None = None  # number and time of the first frame that is beyond the shot
         self.stretch = Stretch()
 
@@ -164,14 +165,16 @@ class _Job:
 
     def _shot(self, frames: Iterator[Frame]) -> Iterator[tuple[int, Frame]]:
         """The frames of the reference's shot, with their numbers among all."""
-        cuts = CutDetector(sudden=True)
+        shot = OneShot()
         for number, frame in enumerate(frames):
             if number < self.begin:
                 continue
-            if cuts(luma(frame), frame.layout.depth):
-                self.cut = number, frame.time
-                return
-            yield number, frame
+            if shot.follow(number, frame):
+                yield number, frame
+            elif shot.over:
+                break
+            self.skipped = shot.skipped
+        self.cut = shot.since
 
     def _light(self, frame: Frame) -> Array:
         return self.stretch(np.ascontiguousarray(np.rot90(luma(frame), self.turns)))
@@ -243,12 +246,15 @@ class _Job:
 
     def _find_frame(self, wanted: int) -> Frame:
         """A frame by its number, and where its shot begins."""
-        seen, cuts, first = 0, CutDetector(sudden=True), None
+        seen, shot, first = 0, OneShot(), None
         with self._open() as (_, frames):
             for frame in frames:
                 first = frame.time if first is None else first
-                if cuts(luma(frame), frame.layout.depth):
-                    self.begin, self.begun_at = seen, (frame.time or 0.0) - (first or 0.0)
+                shot.follow(seen, frame)
+                if shot.since and (shot.over or seen == wanted):
+                    self.begin, self.begun_at = shot.since[0], (shot.since[1] or 0.0) - (first or 0.0)
+                    shot = OneShot()
+                    shot.follow(seen, frame)
                 if seen == wanted:
                     return frame
                 seen += 1
@@ -337,7 +343,8 @@ class _Job:
         background: Background,
         tracks: Tracks,
     ) -> Motion:
-        self._tell_cuts(reader, len(tracks))
+        begun = self.begun_at if self.begin else None
+        self.warnings += told(reader.name, self.options.start or 0.0, begun, self.cut, self.skipped, len(tracks))
         kept = tracks.distinct()
         background.keep(kept)
         timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
@@ -384,17 +391,3 @@ class _Job:
             um_per_px=self.options.um_per_px,
             settings=self.options.settings,
         )
-
-    def _tell_cuts(self, reader: VideoReader, frames: int) -> None:
-        """What the user is to know of other shots."""
-        start, edges = self.options.start or 0.0, []
-        if self.begin:
-            edges.append(f"before the shot cut at {start + self.begun_at:.7g} s")
-        if self.cut:
-            number, at = self.cut
-            edges.append("from the shot cut at " + (f"frame {number}" if at is None else f"{start + at:.7g} s") + " on")
-        if edges:
-            self.warnings.append(
-                f"{reader.name}: what comes {' and '.join(edges)} is another shot and was left out; the {frames} "
-                "frames of the reference's shot were measured; choose another shot with -ss and -t"
-            )

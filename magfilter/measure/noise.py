@@ -148,7 +148,7 @@ class Background:
         alone = np.empty_like(tracks)
         for k, off in enumerate(tracks):
             alone[k] = off - moves_by(camera_of(self._at, off, self._weights), self._at)
-        spent = unknowns(len(self.patches))  # unknowns that the camera's motion has taken
+        spent = unknowns(self._at)  # unknowns that the camera's motion has taken
         if len(self.patches) > spent:
             alone *= np.sqrt(len(self.patches) / (len(self.patches) - spent))
         sides = np.sqrt(np.array([np.diag(patch.sigma) for patch in self.patches]))

@@ -40,11 +40,13 @@ def still_patches(
     whole = Region(0, 0, width, height)
     area = within or (_off_the_rim(survey.reach, (height, width)) if survey.detrend else whole)
     side = max(SMALLEST, min(TILE, height // 4, width // 4))
+    # What a narrow rectangle tells of the camera's turn would be stretched over the rest of the picture.
+    smallest = SMALLEST if within is None or _is_wide(within, whole) else side
     while True:
         found = _textured(survey, reference, noise, moving, area, side, within is not None)
         if within is None and found:
             found = _resting(survey, found, motion)
-        if not survey.detrend or side <= SMALLEST or (len(found) >= AFFINE and _wide(found, area)):
+        if not survey.detrend or side <= smallest or (len(found) >= AFFINE and _wide(found, area)):
             break
         side = max(SMALLEST, side * 2 // 3)
     patches = [patch for _, patch in found]
@@ -53,6 +55,11 @@ def still_patches(
         chosen = np.linspace(0, len(patches) - 1, TILES).round().astype(int) if spread is None else spread
         patches = [patches[k] for k in chosen]
     return patches
+
+
+def _is_wide(area: Region, whole: Region) -> bool:
+    """Whether an area reaches over half of the picture, both ways."""
+    return 2 * area.width >= whole.width and 2 * area.height >= whole.height
 
 
 def _wide(found: list[tuple[Region, Patch]], area: Region) -> bool:

@@ -40,6 +40,8 @@ _ONE_MATRIX = ("dnxhd",)
 _GREY_AS_YUV = ("h264", "hevc")
 # Default encoders of containers that hold little else.
 _ONLY = {"gif": "gif", "apng": "apng", "webp": "libwebp_anim", "mxf": "mpeg2video"}
+# What its muxer has a code for; others it refuses.
+_RAW_IN_MATROSKA = ("yuv410p", "yuv411p", "yuv420p", "yuv422p", "gray")
 _DNXHR_LEAST = (256, 120)  # px; smaller pictures it does not take
 # Encoders to name where another one refuses a picture: what is tried, in this order.
 _SUGGESTED = ("ffv1", "libx264", "ffvhuff", "png")
@@ -199,7 +201,7 @@ def _default_codec(
     format: str, pipe: bool, layout: PixelLayout, size: tuple[int, int], native: bool, warnings: list[str]
 ) -> str:
     if format in _RAW_FORMATS or (format == "matroska" and pipe):
-        return "rawvideo"
+        return "rawvideo" if format != "matroska" or layout.name in _RAW_IN_MATROSKA else "ffv1"
     if format == "webm":
         return "libsvtav1" if layout.depth > 8 else "libvpx-vp9"
     if format == "mxf" and size[0] >= _DNXHR_LEAST[0] and size[1] >= _DNXHR_LEAST[1]:
