@@ -40,19 +40,21 @@ def still_patches(
     whole = Region(0, 0, width, height)
     area = within or (_off_the_rim(survey.reach, (height, width)) if survey.detrend else whole)
     side = max(SMALLEST, min(TILE, height // 4, width // 4))
-    # What a narrow rectangle tells of the camera's turn would be stretched over the rest of the picture.
-    smallest = SMALLEST if within is None or _is_wide(within, whole) else side
+    # What a small rectangle tells of a turn would be stretched over all of the picture: it is asked for a shift alone.
+    small = survey.detrend and within is not None and not _is_wide(within, whole)
+    enough = AFFINE - 1 if small else AFFINE
     while True:
         found = _textured(survey, reference, noise, moving, area, side, within is not None)
         if within is None and found:
             found = _resting(survey, found, motion)
-        if not survey.detrend or side <= smallest or (len(found) >= AFFINE and _wide(found, area)):
+        if not survey.detrend or side <= SMALLEST or (len(found) >= enough and (small or _wide(found, area))):
             break
         side = max(SMALLEST, side * 2 // 3)
     patches = [patch for _, patch in found]
-    if len(patches) > TILES:
-        spread = _scattered(np.array([patch.centre for patch in patches])) if survey.detrend else None
-        chosen = np.linspace(0, len(patches) - 1, TILES).round().astype(int) if spread is None else spread
+    most = enough if small else TILES
+    if len(patches) > most:
+        spread = _scattered(np.array([patch.centre for patch in patches]), most) if survey.detrend else None
+        chosen = np.linspace(0, len(patches) - 1, most).round().astype(int) if spread is None else spread
         patches = [patches[k] for k in chosen]
     return patches
 
@@ -68,11 +70,11 @@ def _wide(found: list[tuple[Region, Patch]], area: Region) -> bool:
     return bool((np.ptp(at, axis=0) > np.array([area.width, area.height]) / 2).all())
 
 
-def _scattered(at: Floats) -> NDArray[np.intp]:
-    """TILES of the points (p, 2), as far apart as can be: each the farthest from those before it."""
+def _scattered(at: Floats, most: int) -> NDArray[np.intp]:
+    """So many of the points (p, 2), as far apart as can be: each the farthest from those before it."""
     chosen = [int(np.argmax(np.hypot(*(at - at.mean(0)).T)))]
     far = np.hypot(*(at - at[chosen[0]]).T)
-    while len(chosen) < TILES:
+    while len(chosen) < most:
         chosen.append(int(np.argmax(far)))
         far = np.minimum(far, np.hypot(*(at - at[chosen[-1]]).T))
     return np.sort(np.array(chosen, np.intp))
