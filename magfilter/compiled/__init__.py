@@ -66,8 +66,8 @@ class Kernels(NamedTuple):
 def kernels() -> Kernels | None:
     """The compiled loops; None where numba is not installed, does not work or is told to compile nothing.
 
-    The first call on a machine compiles them, which takes several seconds; they are kept for the next process, whose
-    first call takes half a second.
+    The first call on a machine compiles them, which takes about half a minute; they are kept for the next process,
+    whose first call takes half a second.
     """
     with _lock:
         if not _found:
