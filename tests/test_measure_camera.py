@@ -10,7 +10,7 @@ from cameras import CAMERA, HERTZ, ROIS, SIZE, SWING, film, swing, texture
 from vibrations import write
 
 from magfilter import measure_motion
-from magfilter.measure.camera import camera_of, moves_by, uncertain
+from magfilter.measure.camera import camera_of, moves_by, uncertain, unknowns
 from magfilter.measure.noise import Background
 from magfilter.measure.register import Patch
 
@@ -80,6 +80,14 @@ def test_far_from_the_patches_the_camera_is_uncertain():
         found = [moves_by(camera_of(AT, 0.01 * lot.normal(size=(7, 2)), np.ones(7)), where) for _ in range(300)]
         assert np.std(found) == pytest.approx(0.01 * math.sqrt(uncertain(AT, np.ones(7), where)), rel=0.25)
     assert uncertain(AT[:3], np.ones(3), AT[3]) > 1, "a shift alone says nothing of turns"
+
+
+def test_patches_in_a_row_tell_a_shift_alone():
+    row = AT * [1, 0.02] + [0, 70]
+    assert (unknowns(AT), unknowns(row), unknowns(AT[:5])) == (3, 1, 1)
+    turned = moves_by(np.array([[0.4, -0.2], [0.0, 0.02], [-0.02, 0.0]]), row)
+    assert not camera_of(row, turned, np.ones(7))[1:].any()
+    assert uncertain(row, np.ones(7), np.array([110.0, 10])) > 1
 
 
 def test_a_patch_that_is_hidden_is_left_out():
