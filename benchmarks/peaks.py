@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import click
 import numpy as np
-from magfilter.measure.peaks import Peak, find_peaks
 from numpy.typing import NDArray
 
+from magfilter.measure.peaks import Peak, find_peaks
 from magfilter.measure.spectrum import fastest, frequencies
 
 Floats = NDArray[np.float64]
