@@ -18,13 +18,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import click
 import numpy as np
 import pytest
 from clips import Clips, cut, picture
 
 from magfilter import Frame, VideoReader, __version__
-from magfilter.cli import command, main
+from magfilter.cli import main
 from magfilter.models import find_model
 
 ROOT = Path(__file__).parent.parent
@@ -540,15 +539,6 @@ def test_version_and_help(run):
     assert (code, err) == (0, "")
     for text in ("Usage: magfilter [OPTIONS] IN", "-c:v", "-ss", "-an", "Exit codes", "69", "130", "first|previous"):
         assert text in out
-
-
-def test_the_readme_names_every_option():
-    text = (ROOT / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| (`.*?) \| ", text[text.index("### Options") : text.index("### Exit codes")], re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"-[-\w:]+", row)}
-    for each in command.params:
-        if isinstance(each, click.Option):
-            assert named & {*each.opts, *each.secondary_opts}, each.opts
 
 
 def test_quiet_and_verbose(run, clips):

@@ -57,7 +57,7 @@ def test_a_band_passes_its_centre_and_little_an_octave_away(band, rate):
 
 
 def test_a_neighbour_of_the_band_changes_as_readme_says():
-    """Most of it is told in README, *One frequency only*, and in the module's docstring."""
+    """Most of it is told in docs/manual.md, *One frequency only*, and in the module's docstring."""
     band, notch = design("band", (3.5, 5.5), 30), design("notch", (1.6, 2.4), 30)
     let = response(band, 2, 30)
     assert abs(1 + 9 * let) == pytest.approx(0.46, abs=0.006)
