@@ -72,7 +72,7 @@ def reset_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
@@ -784,12 +784,19 @@ def test_ctrl_c_is_heard_however_long_its_handler_takes(tmp_path):
 
 
 def test_ctrl_c_before_anything_came(tmp_path):
-    process = start("-", tmp_path / "out.mkv", stdin=subprocess.PIPE, code="import threading\nprint(1, flush=True)",
-                    stdout=subprocess.PIPE)  # fmt: skip
+    opening = (
+        "import magfilter.media.source as source\n"
+        "real = source.open_input\n"
+        "def open_input(*arguments):\n"
+        "    print(1, flush=True)\n"
+        "    return real(*arguments)\n"
+        "source.open_input = open_input\n"
+    )
+    process = start("-", tmp_path / "out.mkv", stdin=subprocess.PIPE, code=opening, stdout=subprocess.PIPE)
     process.stdout.read(1)
-    time.sleep(0.8)  # let it open the pipe
+    time.sleep(0.2)  # let it read the pipe
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130
+    assert process.wait(20) == 130
     err = process.stderr.read().decode()
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
@@ -801,21 +808,30 @@ def test_ctrl_c_before_anything_came(tmp_path):
 def test_second_ctrl_c_aborts_at_once(clips, tmp_path):
     source = clips("in.mp4", frames=200)
     (tmp_path / "out.mkv").write_bytes(b"old")
-    slow = "import time, magfilter\nmagfilter.VideoWriter.finish = lambda self: time.sleep(60)\n"
-    # Before there is any frame, the first Ctrl-C would end it.
-    ready = "from magfilter.compiled import kernels\nkernels()"
-    process = start(source, tmp_path / "out.mkv", "-y", code=slow + ready)
-    wait_for((tmp_path / ".out.mkv.part").exists)
+    slow = (
+        "import pathlib, time, magfilter\n"
+        "def finish(self):\n"
+        "    pathlib.Path('finishing').touch()\n"
+        "    time.sleep(60)\n"
+        "magfilter.VideoWriter.finish = finish\n"
+        "real = magfilter.VideoWriter.write\n"
+        "def write(self, frame):\n"
+        "    real(self, frame)\n"
+        "    pathlib.Path('writing').touch()\n"  # before there is any frame, the first Ctrl-C would end it
+        "magfilter.VideoWriter.write = write\n"
+    )
+    process = start(source, tmp_path / "out.mkv", "-y", code=slow, cwd=tmp_path)
+    wait_for((tmp_path / "writing").exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    wait_for((tmp_path / "finishing").exists)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     code, err = end(process)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20  # it would finish after 60
     assert code == 130
     assert "Traceback" not in err
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mkv"]
+    assert sorted(os.listdir(tmp_path)) == ["finishing", "in.mp4", "out.mkv", "writing"]
     assert (tmp_path / "out.mkv").read_bytes() == b"old"
 
 
