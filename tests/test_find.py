@@ -348,6 +348,21 @@ def test_the_command_that_is_recommended_says_what_it_takes():
         assert command.suggested(found, found.vibrations[0], chosen).endswith(" --band 12.2:14.8 --fps 30")
 
 
+def test_what_may_be_an_overtone_is_told(tmp_path):
+    found = found_at(12.0, 100, 100, 400)
+    own = found.vibrations[0]
+    third = replace(own, frequency=36.1, amplitude=0.03)
+    found = replace(found, vibrations=[own, third])
+    line = command.described(found).splitlines()[-2]
+    assert line.startswith("36.1 Hz is 3 times 12 Hz, and small: ")
+    assert line.endswith("magfilter-measure --roi 16,16,48,32 tells")
+    command.write_found(found, str(tmp_path / "found.csv"), "clip", False)
+    rows = csv.DictReader(line for line in (tmp_path / "found.csv").open() if line[0] != "#")
+    assert [row["multiple_of_hz"] for row in rows] == ["", "12"]
+    for other in (replace(third, frequency=36.3), replace(third, amplitude=0.1), replace(third, frequency=12.1)):
+        assert "times" not in command.described(replace(found, vibrations=[own, other]))
+
+
 def test_amplitudes_in_the_unit_of_a_scale(found, tmp_path):
     (slow, _), scale = found.vibrations, Scale("um", 0.5)
     lines = command.described(found, scale=scale).splitlines()

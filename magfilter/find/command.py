@@ -24,6 +24,7 @@ from magfilter.command import (
     told_in_a_line,
 )
 from magfilter.errors import OptionError
+from magfilter.find.harmonics import multiple
 from magfilter.find.picture import PICTURED, draw_vibrations
 from magfilter.find.vibrations import Found, Vibration, find_vibrations
 from magfilter.measure.output import TABLE, check_suffix, write_table
@@ -166,6 +167,12 @@ def described(found: Found, chosen: Mapping[str, Any] = NOTHING, scale: Scale | 
         )
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    for each in found.vibrations:
+        if times := multiple(each, found.vibrations, found.resolution):
+            lines.append(
+                f"{each.frequency:.6g} Hz is {times[0]} times {times[1].frequency:.6g} Hz, and small: an overtone, or "
+                f"made by measuring; magfilter-measure --roi {each.region} tells"
+            )
     return "\n".join([*lines, "magnify the first: " + suggested(found, found.vibrations[0], chosen)])
 
 
@@ -184,12 +191,14 @@ def write_found(
     found: Found, target: str, source: str, overwrite: bool, scale: Scale | None = None, settings: str = ""
 ) -> None:
     """The vibrations as CSV, strongest first: frequency, amplitude (in px, and in the scale's unit), how far it stands
-    above the noise, rectangle."""
+    above the noise, of which other it may be an overtone (see `magfilter.find.harmonics`), rectangle."""
     each = found.vibrations
+    multiples = [multiple(one, each, found.resolution) for one in each]
     columns: dict[str, list[Any]] = {
         "frequency_hz": [one.frequency for one in each],
         **{f"amplitude_{u}": [one.amplitude * per_px for one in each] for u, per_px in (PX, *filter(None, [scale]))},
         "over_noise": [one.over_noise for one in each],
+        "multiple_of_hz": [times[1].frequency if times else "" for times in multiples],
         **{name: [getattr(one.region, name) for one in each] for name in ("x", "y", "width", "height")},
     }
     head = [f"vibrations found by magfilter {__version__} in {source}", described(found).splitlines()[0]]
