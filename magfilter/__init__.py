@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from magfilter.measure import MeasureOptions, Motion, measure_motion
     from magfilter.media import EncodeOptions, Frame, VideoReader, VideoWriter
     from magfilter.options import MagnifyOptions
-    from magfilter.pipeline import Progress, Report, magnify_video
+    from magfilter.pipeline import magnify_video
+    from magfilter.report import Progress, Report
     from magfilter.suggest import Suggestion, suggest_alpha
 
 __all__ = [
@@ -71,7 +72,8 @@ _HOMES = {
     "magfilter.measure": ("MeasureOptions", "Motion", "measure_motion"),
     "magfilter.media": ("EncodeOptions", "Frame", "VideoReader", "VideoWriter"),
     "magfilter.options": ("MagnifyOptions",),
-    "magfilter.pipeline": ("Progress", "Report", "magnify_video"),
+    "magfilter.pipeline": ("magnify_video",),
+    "magfilter.report": ("Progress", "Report"),
     "magfilter.suggest": ("Suggestion", "suggest_alpha"),
 }
 

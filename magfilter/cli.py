@@ -45,8 +45,9 @@ from magfilter.media.descriptors import is_terminal
 from magfilter.media.hwaccel import HWACCELS
 from magfilter.media.source import is_pipe
 from magfilter.options import MagnifyOptions
-from magfilter.pipeline import Job, Report
+from magfilter.pipeline import Job
 from magfilter.progress import ProgressPrinter
+from magfilter.report import Report
 from magfilter.suggest import suggest_alpha
 
 __all__ = ["main"]

@@ -25,8 +25,8 @@ from magfilter.media.descriptors import cannot_go_back
 from magfilter.media.sequence import PictureFiles
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
-from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
+from magfilter.report import Report
 from magfilter.stages import THREAD_PREFIX, start_stage
 from magfilter.stdout import StdoutError, watch_stdout
 

@@ -6,11 +6,12 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter import painting
 from magfilter.ahead import Ahead, looking_ahead
 from magfilter.align import Aligned
 from magfilter.anchor import Carry, RunningMean, outgrown
@@ -21,7 +22,8 @@ from magfilter.cuts import CutDetector, thumbnail
 from magfilter.errors import OptionError
 from magfilter.exposure import Levelled
 from magfilter.gains import AlphaMap, Gains
-from magfilter.media.colour import from_rgb_float, luma
+from magfilter.measured import Measured
+from magfilter.media.colour import luma
 from magfilter.media.frame import Frame
 from magfilter.models import DEFAULT_MODEL
 from magfilter.proxy import network_image
@@ -32,7 +34,7 @@ from magfilter.smooth import Smoother
 from magfilter.stages import LARGE
 from magfilter.temporal import MotionPart, parse_band, parse_bands
 
-__all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier", "Measured"]
+__all__ = ["CROSS_FADE", "DEFAULT_PROXY", "AlphaMap", "Magnifier"]
 
 Array = NDArray[np.float32]
 
@@ -40,33 +42,6 @@ DEFAULT_PROXY = 1.0  # megapixels; see Magnifier
 CROSS_FADE = 0.5  # seconds; see Magnifier
 REACH = 10.0  # px of what the network sees, somewhat less than the largest motion it was trained on
 USUAL_RATE = 25.0  # frames a second, where neither the frames nor the caller say when they are: for fades only
-
-
-class Measured(NamedTuple):
-    """A frame on its way through a `Magnifier`.
-
-    Attributes:
-        frame: the frame; already finished where `flow` is None.
-        flow: (2, h, w) float32, px of the full picture, from the reference to the frame.
-        gain: the factor of every point (h, w) of the flow; None for `alpha` everywhere.
-        part: (2, h, w) float32 px, what of the flow is magnified; None for all of it.
-        alpha: the factor in force; None for the magnifier's own.
-        left: (2, h, w) float32 px, what the last reference left behind and is magnified on while it fades, which is
-            no motion of this frame; None for nothing.
-    """
-
-    frame: Frame
-    flow: Array | None = None
-    gain: Array | None = None
-    part: Array | None = None
-    alpha: float | None = None
-    left: Array | None = None
-
-    @property
-    def shown(self) -> Array | None:
-        """(2, h, w) float32 px, all that is magnified: the part, and what was left behind; None for the whole flow."""
-        own = self.flow if self.part is None else self.part
-        return self.part if own is None or self.left is None else own + self.left
 
 
 class Magnifier:
@@ -185,9 +160,13 @@ class Magnifier:
         self._ahead = Ahead(self._motion, runs) if runs > 1 else None
         self.ramp: Ramp | None = None
         """alpha over time."""
-        self.passes = self._count_passes(self.alpha)
-        if self.engine.model.descriptor.output == "frame":
-            self._refuse(alpha_map is not None)
+        network = self.engine.model.descriptor
+        self.passes = painting.passes(network, self.alpha)
+        """Runs of the network that bring a frame to alpha: 1, but for networks that paint."""
+        if self.paints:
+            whole = self.max_shift is None and self.smooth is None and self.part.whole
+            renewed = self.reach is not None or self.policy.kind == "mean"
+            painting.refuse(network.name, mapped=alpha_map is not None, filtered=not whole, renewed=renewed)
         if alpha_keys:
             self.set_ramp(Ramp.parse(alpha_keys))
         self._gains = Gains(alpha_map)
@@ -207,31 +186,23 @@ class Magnifier:
         """References taken so far."""
         self._watched = False
 
+    @property
+    def paints(self) -> bool:
+        """Whether the network paints frames and measures no motion; see `magfilter.painting`."""
+        return self.engine.model.descriptor.output == "frame"
+
     def watch(self) -> None:
         """Measure every frame's motion from now on, also where alpha is 1 and none is magnified.
 
         Raises:
             OptionError: the model paints frames and measures no motion.
         """
-        if self.engine.model.descriptor.output == "frame":
+        if self.paints:
             raise OptionError(
                 f"model {self.engine.model.descriptor.name} measures no motion that could be shown; "
                 f"leave --flow out, or use --model {DEFAULT_MODEL}"
             )
         self._watched = True
-
-    def _refuse(self, mapped: bool) -> None:
-        """Networks that paint frames measure no motion, and take one alpha."""
-        name, use = self.engine.model.descriptor.name, f"use --model {DEFAULT_MODEL}"
-        if mapped:
-            raise OptionError(
-                f"model {name} takes one alpha for the whole picture, no mask, region or alpha map; {use}"
-            )
-        if self.max_shift is not None or self.smooth is not None or not self.part.whole:
-            needs = "band, notch, detrend, max_shift and smooth"
-            raise OptionError(f"model {name} measures no motion, which {needs} need; {use}")
-        if self.reach is not None or self.policy.kind == "mean":
-            raise OptionError(f"model {name} measures no motion, which reanchor and reference mean need; {use}")
 
     def set_ramp(self, ramp: Ramp) -> None:
         """Let alpha follow keyframes from here on; `alpha` is then only what maps were painted with.
@@ -239,20 +210,8 @@ class Magnifier:
         Raises:
             OptionError: the network cannot be told one of them.
         """
-        self.passes = max(self._count_passes(alpha) for _, alpha in ramp.keys)
+        self.passes = max(painting.passes(self.engine.model.descriptor, alpha) for _, alpha in ramp.keys)
         self.ramp = ramp
-
-    def _count_passes(self, alpha: float) -> int:
-        """Passes of alpha^(1/n) that keep each within what the network was trained for (paper §4.1)."""
-        low, high = self.engine.model.descriptor.alpha_range
-        if alpha == 1 or low <= alpha <= high:
-            return 1
-        if alpha < low:
-            raise OptionError(
-                f"model {self.engine.model.descriptor.name} takes alpha {low:g} to {high:g}, got {alpha:g}; "
-                f"use --model {DEFAULT_MODEL}, which attenuates motion too"
-            )
-        return math.ceil(math.log(alpha) / math.log(high) - 1e-9)
 
     @overload
     def push(self, frame: Frame) -> Frame: ...
@@ -351,7 +310,7 @@ class Magnifier:
     def moves_here(self) -> bool:
         """Whether it is the CPU that moves the pictures: no device, and no network that paints them."""
         idle = self._same and self.ramp is None
-        return self.engine.model.descriptor.output != "frame" and self.engine.renderer is None and not idle
+        return not self.paints and self.engine.renderer is None and not idle
 
     @property
     def foresees(self) -> bool:
@@ -409,11 +368,10 @@ class Magnifier:
         time = self._time(frame, number)
         alpha = self._alpha(frame, time)
         reference, gain, idle = self._reference, self._gains.now, self._gains.idle
-        paints = self.engine.model.descriptor.output == "frame"
         if self.policy.seconds:
             self._require_time(frame, f"reference {self.policy} needs")
         due = self.policy.due(time, self._since)
-        if reference is None or cut or (due and (paints or not self._carry.seconds)):
+        if reference is None or cut or (due and (self.paints or not self._carry.seconds)):
             self._take(seen, frame, number)
             self._carry.drop()
             if self._mean:
@@ -425,8 +383,8 @@ class Magnifier:
             if due:
                 self._take(seen, frame, number)
             return Measured(frame, alpha=alpha)
-        if paints:
-            return Measured(self._painted(reference, seen, frame, alpha), alpha=alpha)
+        if self.paints:
+            return Measured(painting.painted(self.engine, reference, seen, frame, alpha), alpha=alpha)
         stride, k = self._stride(frame), self._side(frame)
         guess = foreseen.against(reference) if foreseen else None
         whole = self._motion(reference, seen) if guess is None else guess
@@ -469,15 +427,6 @@ class Magnifier:
         if frame.time is None and self.part.rate is None:
             raise OptionError(f"{who} to know when a frame is, and arrays do not say; give fps")
 
-    def _painted(self, reference: Array, seen: Array, frame: Frame, alpha: float) -> Frame:
-        """The frame as a network that paints magnifies it."""
-        if alpha == 1:
-            return frame
-        passes = self._count_passes(alpha)
-        for _ in range(passes):  # each against the same reference
-            seen = self.engine.run(reference, np.clip(seen, 0, 1), alpha ** (1 / passes))
-        return from_rgb_float(seen[:, : frame.height, : frame.width], frame)
-
     def render(self, measured: Measured) -> Frame:
         """The second half of `push`: the frame with its motion magnified. Depends on nothing before it."""
         frame, flow, gain, alpha = measured.frame, measured.flow, measured.gain, measured.alpha
@@ -498,8 +447,7 @@ class Magnifier:
 
     def _side(self, frame: Frame) -> int:
         """Side of the blocks of pixels that are one pixel of the proxy."""
-        paints = self.engine.model.descriptor.output == "frame"
-        return 1 if paints else block_side(frame.height, frame.width, self.proxy)
+        return 1 if self.paints else block_side(frame.height, frame.width, self.proxy)
 
     def _see(self, frame: Frame, light: Array | None = None) -> Array:
         """The frame as the network wants it: (C, H, W), reduced, padded by repeating the border."""

@@ -14,13 +14,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from types import TracebackType
 from typing import Any
 
 from magfilter._version import __version__
-from magfilter.checks import MOST_THREADS
 from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.magnifier import Magnifier
 from magfilter.media import CopiedPacket, Frame, VideoReader, VideoWriter
@@ -29,59 +28,16 @@ from magfilter.media.encoders import check_names
 from magfilter.media.source import is_live
 from magfilter.media.target import check_target, container_format
 from magfilter.options import MagnifyOptions
+from magfilter.report import Progress, Report
 from magfilter.stages import LARGE, POLL, Lane, patiently, start_stage
 from magfilter.targets import Targets
+from magfilter.threads import thread_budget
 from magfilter.view import View
 
-__all__ = ["Job", "Progress", "Report", "magnify_video"]
+__all__ = ["Job", "magnify_video"]
 
 PATIENCE = 5.0  # seconds for a thread to notice that it is no longer needed
 PATIENCE_PIPE = 0.2  # a thread blocked on a pipe will not notice
-
-MOST_AT_ONCE = 4  # frames that the network measures side by side
-
-STAGES = ("decode", "measure", "render", "encode")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        frames: frames written.
-        expected: frames in all, or None if the input does not say.
-        seconds: wall time since the first frame was asked for.
-        position: seconds of the video written.
-    """
-
-    frames: int
-    expected: int | None
-    seconds: float
-    position: float | None
-
-
-@dataclass
-class Report:
-    """What a job did.
-
-    Attributes:
-        frames: frames written.
-        seconds: wall time.
-        references: reference frames taken, shot cuts included.
-        interrupted: stopped before the end on request; the output is whole as far as it goes, or
-            was not made if no frame had come.
-        lost: frames that the input should have held and did not give.
-        warnings: lines for the user.
-        stages: seconds of work in decode, measure, render and encode.
-    """
-
-    frames: int = 0
-    seconds: float = 0.0
-    references: int = 0
-    interrupted: bool = False
-    lost: int = 0
-    warnings: list[str] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
 
 def magnify_video(
@@ -114,19 +70,6 @@ def magnify_video(
             return job.run(progress)
     except Stopped:
         return Report(interrupted=True)
-
-
-def thread_budget(threads: int) -> tuple[int, int, int, int]:
-    """Threads of decoder, network and encoder; and how many frames the network measures at once.
-
-    All three get every core: they take turns rather than work at once, since each waits for
-    the one before it, and none of them spins while it waits. Several frames at once take more memory, of
-    which there is less to spare than of cores.
-    """
-    # What a scheduler or container gave us, rather than what the machine has.
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = min(threads or allowed or 1, MOST_THREADS)
-    return min(cores, 4), cores, cores, min(cores, MOST_AT_ONCE)
 
 
 class Job:

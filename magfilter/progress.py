@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
-from magfilter.pipeline import Progress, Report
+from magfilter.report import Progress, Report
 
 __all__ = ["ProgressPrinter"]
 

@@ -26,11 +26,12 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.models import DEFAULT_MODEL
 from magfilter.options import MagnifyOptions
-from magfilter.pipeline import Progress, thread_budget
 from magfilter.progress import ProgressPrinter
+from magfilter.report import Progress
 from magfilter.slices import Picture, Sampler, enlarged, sheet
 from magfilter.stages import patiently
 from magfilter.suggest import suggest_alpha
+from magfilter.threads import thread_budget
 
 __all__ = ["main"]
 

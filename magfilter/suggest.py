@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from magfilter.ahead import looking_ahead
 from magfilter.errors import OptionError, Stopped
 from magfilter.exposure import Stretch
-from magfilter.magnifier import Measured
+from magfilter.measured import Measured
 from magfilter.media import Frame
 from magfilter.media.colour import luma
 from magfilter.media.source import is_live
 from magfilter.options import MagnifyOptions
 from magfilter.overlay import ArrowGrid, beside, most_noise
-from magfilter.pipeline import Job, Progress
+from magfilter.pipeline import Job
+from magfilter.report import Progress
 
 __all__ = ["SIZE", "Suggestion", "alpha_for", "suggest_alpha"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from magfilter.compare import Composer
 from magfilter.label import draw_label
-from magfilter.magnifier import Measured
+from magfilter.measured import Measured
 from magfilter.media import Frame, MediaInfo
 from magfilter.media.frame import Colour
 from magfilter.media.orientation import Orientation

@@ -16,7 +16,7 @@ from magfilter import EncodeOptions, Frame, MagnifyOptions, OptionError, VideoRe
 from magfilter.cli import main
 from magfilter.compare import COMPARISONS, Composer
 from magfilter.label import text_scale
-from magfilter.magnifier import Measured
+from magfilter.measured import Measured
 from magfilter.media.frame import Colour, PixelLayout
 from magfilter.media.orientation import Orientation
 from magfilter.media.probe import side_data

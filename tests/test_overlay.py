@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magfilter import EncodeOptions, Frame, Magnifier, MagnifyOptions, OptionError, VideoReader, magnify_video
-from magfilter.magnifier import Measured
+from magfilter.measured import Measured
 from magfilter.media.frame import Colour, PixelLayout
 from magfilter.media.orientation import Orientation
 from magfilter.networks.descriptor import DESCRIPTORS

@@ -26,9 +26,9 @@ from magfilter import (
     VideoWriter,
     magnify_video,
 )
-from magfilter.magnifier import Measured
+from magfilter.measured import Measured
 from magfilter.media.frame import same_picture
-from magfilter.pipeline import Job, thread_budget
+from magfilter.pipeline import Job
 from magfilter.reference import ReferencePolicy
 
 BT709_LIMITED = (1, 1, 1, 1)
@@ -415,12 +415,3 @@ def test_a_dry_job_touches_nothing(clips: Clips, tmp_path):
             job.run()
     assert (tmp_path / ".out.mp4.part").read_bytes() == b"another job's"
     assert not target.exists()
-
-
-def test_thread_budget(monkeypatch):
-    assert thread_budget(3) == (3, 3, 3, 3)
-    assert thread_budget(16) == (4, 16, 16, 4)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(600), raising=False)
-    assert thread_budget(0) == (4, 512, 512, 4)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    assert thread_budget(0) == (2, 2, 2, 2)

@@ -33,8 +33,9 @@ from magfilter.media.descriptors import descriptor
 from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
-from magfilter.pipeline import PATIENCE, Report
+from magfilter.pipeline import PATIENCE
 from magfilter.progress import ProgressPrinter
+from magfilter.report import Report
 from magfilter.settings import changed
 from magfilter.stages import patiently
 from magfilter.suggest import SIZE, alpha_for

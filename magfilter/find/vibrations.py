@@ -28,8 +28,9 @@ from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
 from magfilter.models import DEFAULT_MODEL
 from magfilter.overlay import ArrowGrid, most_noise, sums_over
-from magfilter.pipeline import Progress, thread_budget
+from magfilter.report import Progress
 from magfilter.stages import Stopped
+from magfilter.threads import thread_budget
 
 __all__ = ["Found", "Vibration", "find_vibrations"]
 

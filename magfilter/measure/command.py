@@ -37,8 +37,8 @@ from magfilter.measure.result import Motion
 from magfilter.media.descriptors import descriptor
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
-from magfilter.pipeline import Report
 from magfilter.progress import ProgressPrinter
+from magfilter.report import Report
 
 __all__ = ["main"]
 

@@ -37,7 +37,8 @@ from magfilter.media.colour import luma
 from magfilter.media.sequence import is_pattern
 from magfilter.media.source import is_live
 from magfilter.models import DEFAULT_MODEL
-from magfilter.pipeline import PATIENCE, PATIENCE_PIPE, Progress
+from magfilter.pipeline import PATIENCE, PATIENCE_PIPE
+from magfilter.report import Progress
 from magfilter.stages import Lane, Stopped, patiently, start_stage
 
 __all__ = ["measure_motion"]

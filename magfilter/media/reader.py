@@ -6,7 +6,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
 from typing import Any
@@ -18,7 +17,9 @@ from av.video.reformatter import VideoReformatter
 from ..checks import check_number
 from ..errors import InputError, OptionError
 from . import opacity, probe, source
-from .convert import Cousin, read_planes, see_through, taken_in
+from .completeness import expected_frames, missing_frames
+from .convert import read_planes
+from .extra import FrameExtra
 from .frame import Colour, Frame
 from .hwaccel import hardware
 from .joins import Joins
@@ -29,26 +30,14 @@ from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
 from .streams import is_picture
 from .tiff import Tiff, look
 from .timing import FrameClock
+from .uniform import Uniform
 
-__all__ = ["FrameExtra", "VideoReader"]
+__all__ = ["VideoReader"]
 
 _CAPTIONS_WITHIN = 16  # frames; closed captions come with every frame or not at all
 # After this many failures in a row without a packet, the rest of the file is given up.
 _DEMUX_RETRIES = 8
 _FORMATS_WITHOUT_PTS = ("avi",)
-
-
-@dataclass(frozen=True)
-class FrameExtra:
-    """What bypasses the network.
-
-    Attributes:
-        interlaced: the frame's own flag.
-        source: the libav frame, kept only if it carries closed captions.
-    """
-
-    interlaced: bool
-    source: Any | None
 
 
 class VideoReader:
@@ -181,12 +170,12 @@ class VideoReader:
         no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
         self._clock = FrameClock(self._time_base, rate, no_pts)
         self._reformatter = VideoReformatter()
-        self._how: Cousin | None = None
+        self._uniform = Uniform(self.name, self.stream)
         self._first: av.VideoFrame | None = None
         self._first_dts: int | None = None
         self._seen: int | None = None  # pts of the first frame decoded, wanted or not
         self._decoded = self._discarded = 0
-        self._stopped = self._told_interlaced = self._told_opacity = False
+        self._stopped = self._told_interlaced = False
         self._reached = 0.0
         self.skipped = 0
         self._joins = Joins(self.container.format.name)
@@ -253,17 +242,7 @@ class VideoReader:
     @property
     def expected_frames(self) -> int | None:
         """Frames to be expected in the stretch that is read, or None if the input does not say."""
-        info, window = self.info, self.window
-        if window.begin is None and window.end is None:
-            return info.frames
-        if not info.rate:
-            return None
-        begin = max(0.0, (window.begin or 0) / 1e6 - info.start_time)
-        end = info.duration
-        if window.end is not None:
-            wanted = window.end / 1e6 - info.start_time
-            end = wanted if end is None else min(end, wanted)
-        return None if end is None else max(0, round((end - begin) * info.rate))
+        return expected_frames(self.info, self.window)
 
     @property
     def pictures_from(self) -> int | None:
@@ -393,27 +372,11 @@ class VideoReader:
             yield self._convert(frame, pts)
 
     def _convert(self, frame: av.VideoFrame, pts: int) -> Frame:
-        how = taken_in(frame, self._how)
-        if how is None:
-            raise InputError(f"{self.name}: pixel format {frame.format.name} is not in memory; decode without a GPU")
-        if self._how is None:
-            self._how, self._first, self._size = how, frame, (frame.width, frame.height)
-            if not how.lossless:
-                self.warnings.append(f"pixel format {frame.format.name} is read as {how.layout.name}, not losslessly")
-            if opacity.promised(self.stream) and not how.layout.alpha:
-                self.warnings.append(opacity.lost(self.name, self.stream))
-        elif how.layout != self._how.layout or (frame.width, frame.height) != self._size:
-            raise InputError(
-                f"{self.name}: frame {self._decoded - 1} changes from {self._size[0]}x{self._size[1]} "
-                f"{self._how.layout.name} to {frame.width}x{frame.height} {how.layout.name}; "
-                f"cut the file there, or make it uniform first with ffmpeg -vf scale"
-            )
-        elif not how.layout.alpha and not self._told_opacity and see_through(frame):
-            self._told_opacity = True
-            self.warnings.append(
-                f"{self.name}: opacity is lost from frame {self._decoded - 1} on: the palettes before it had none; "
-                "make the file uniform first with ffmpeg -pix_fmt rgba"
-            )
+        if not self._uniform.begun:
+            self._first = frame
+        how = self._uniform(frame, self._decoded - 1)
+        self.warnings += self._uniform.warnings
+        self._uniform.warnings.clear()
         self.corrupt_frames += bool(frame.is_corrupt)
         interlaced = bool(frame.interlaced_frame)
         if interlaced and self._decoded > 1 and not self._told_interlaced and not self._progressive:
@@ -450,21 +413,7 @@ class VideoReader:
         self.warnings += self._joins.warnings(self.name)
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
-        info, expected = self.info, (self.info.frames or 0) - self._discarded
-        short = f"{self.name} is cut short or damaged:"
-        if info.frames_exact and self.window.begin is None:
-            self.missing = max(0, expected - self._decoded)
-            if self.missing:
-                self.warnings.append(f"{short} {self._decoded} of {expected} frames could be decoded")
-        elif info.duration:
-            # Matroska counts from 0, the others from their first timestamp.
-            begin = 0.0 if "matroska" in info.format else info.start_time
-            early = begin + info.duration - self._reached
-            if early > max(0.02 * info.duration, 3 / float(info.rate or 25), 0.1):
-                # By time, at the pace of what came: an average rate says nothing about a variable one.
-                since = max(begin, (self.window.begin or 0) / 1e6)
-                self.missing = max(1, round(self._decoded * early / max(self._reached - since, early / 1e3)))
-                self.warnings.append(
-                    f"{short} it ends {early:.2f} seconds early, "
-                    f"after {self._decoded} of about {self._decoded + self.missing} frames"
-                )
+        self.missing, line = missing_frames(
+            self.name, self.info, self.window, self._decoded, self._discarded, self._reached
+        )
+        self.warnings += [line] if line else []

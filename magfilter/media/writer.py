@@ -18,12 +18,13 @@ from ..errors import OutputError
 from . import streams
 from .descriptors import cannot_go_back
 from .encoders import EncodeOptions, EncoderPlan, configure, plan_encoder
+from .extra import FrameExtra
 from .frame import Colour, Frame
 from .loops import loop_options, plays
 from .orientation import HOLDING, orient, resized
 from .packets import CopiedPacket
 from .pixels import Packer
-from .reader import FrameExtra, VideoReader
+from .reader import VideoReader
 from .rising import Rising
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS

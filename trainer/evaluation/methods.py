@@ -146,7 +146,7 @@ class ExactFlow:
         """The method that knows the frame to be ``scene`` after ``d`` px."""
 
         def magnify(reference: np.ndarray, frame: np.ndarray, alpha: float) -> np.ndarray:
-            from magfilter.magnifier import Measured
+            from magfilter.measured import Measured
             from magfilter.media.frame import Frame
 
             if alpha not in self._opened:
