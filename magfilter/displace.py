@@ -15,8 +15,10 @@ first motion magnifiers did (Liu et al. 2005), on the flow's own coarse grid:
   stays as it is (alpha 1), wherever the mask it was thrown from ends;
 - points that nothing was thrown to were uncovered. They show the picture reflected at
   the near rim of the gap: the mover's tail has left, and what lies behind it continues.
-  Cracks between points that moved apart are interpolated instead. Ground that a mover hides
-  in the frame, but not in the output, is filled the same way, from ahead of the mover.
+  Cracks between points that moved apart are interpolated instead, and what comes in from out
+  of the picture moves on as what is beside it: the renderer shows the frame's mirror image
+  there, whole and to a fraction of a pixel. Ground that a mover hides in the frame, but not
+  in the output, is filled like what was uncovered, from ahead of the mover.
 
 Arithmetic on flow only; no pixels, no network.
 """
@@ -181,15 +183,15 @@ def _departed(rows: Indices, cols: Indices, points: Points, drift: Field, borne:
     """Of gaps (m,): the way (2, m) grid px that leads to the ground, and what the point that left carries (2, m) px.
 
     The gap opened because the point left that hid the ground there, and what it hid lies behind it.
-    Both are seen from the ground, which has drifted since. Ground that was out of the picture is
-    reflected at the picture's border.
+    Both are seen from the ground, which has drifted since. No way leads to ground that was out of the
+    picture: it moves on as what is around it, and so shows the mirror image that lies beyond the border.
     """
     height, width = points.own.shape
     way = _at(drift, rows, cols)
     y, x = np.rint(rows - way[1]).astype(np.intp), np.rint(cols - way[0]).astype(np.intp)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    behind = np.where(inside, _at(drift, y, x) - points.thrown[:, y, x], way)
+    behind = np.where(inside, _at(drift, y, x) - points.thrown[:, y, x], np.float32(0))
     return behind, points.carried[:, y, x] - _at(borne, y, x)
 
 
@@ -318,7 +320,7 @@ def _reflect(field: Field, gap: Mask, behind: Field, stride: float, still: float
 
 
 def _from_around(field: Field, known: Mask) -> Field:
-    """Averages of the known points near each unknown one, from the finest scale that has any."""
+    """Averages of the known points near each unknown one, from the finest scale that has any, without steps."""
     fast = kernels()
     if fast:
         return fast.from_around(field, known)
@@ -333,5 +335,13 @@ def _from_around(field: Field, known: Mask) -> Field:
     some = small[2] > 0
     mean = small[:2] / np.maximum(small[2], 1e-6)
     coarse = _from_around(mean, some) if not some.all() else mean
-    grown = coarse.repeat(2, 1).repeat(2, 2)[:, :h, :w]
-    return np.where(known, field, grown)
+    return np.where(known, field, _twice(_twice(coarse, 1), 2)[:, :h, :w])
+
+
+def _twice(field: Field, axis: int) -> Field:
+    """A field with twice as many points along axis 1 or 2, bilinear, the border repeated."""
+    padded = np.pad(field, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
+    step = np.float32(0.25) * np.diff(padded, axis=axis)
+    before, after = np.split(step, [-1], axis)[0], np.split(step, [1], axis)[1]
+    size = [2 * side if k == axis else side for k, side in enumerate(field.shape)]
+    return np.stack([field - before, field + after], axis + 1).reshape(size)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curved"]
+__all__ = ["Curved", "mirrored"]
 
 Array = NDArray[np.float32]
 
@@ -78,3 +78,14 @@ class Curved:
         out *= cy
         out += above[:, 0]
         out -= cx * above[:, 1]
+
+
+def mirrored(at: Array, size: int) -> Array:
+    """Positions along an axis of `size` samples, those beyond its ends mirrored there, half a sample from the last.
+
+    There every plane of a picture has its edge, however coarse it is, so luma and chroma are mirrored about one
+    place. What lies more than `size` beyond comes to lie there anew, or beyond the first sample at last.
+    """
+    at = np.maximum(at, -1 - at)
+    out: Array = np.minimum(at, 2 * size - 1 - at)
+    return out

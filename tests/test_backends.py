@@ -188,7 +188,32 @@ def test_whole_pixel_displacement_is_an_exact_shift(any_engine, dtype, peak, ste
     source = plane(dtype, peak)
     out = any_engine.resample(source, uniform(3 * step[0], -2 * step[1]), step, peak)
     np.testing.assert_array_equal(out[2:, :-3], source[:-2, 3:])
-    np.testing.assert_array_equal(out[:2, :-3], np.repeat(source[:1, 3:], 2, 0), err_msg="borders are repeated")
+    np.testing.assert_array_equal(out[:2, :-3], source[1::-1, 3:], err_msg="beyond the border lies the mirror image")
+
+
+@pytest.mark.parametrize("size", [(24, 20), (7, 5), (130, 30)])
+@pytest.mark.parametrize("shift", [(3, 0), (-4, 2), (5, -7), (-30, 20), (20, -130), (1, 6)])
+def test_beyond_the_border_lies_the_mirror_image(any_engine, size, shift):
+    """As far as the picture is large, and again beyond that; never a streak of the last samples."""
+    source = plane(np.uint8, 255, size)
+    x, y = (max(-length, min(length, way)) for way, length in zip(shift, size[::-1], strict=True))
+    out = any_engine.resample(source, uniform(x, y, (1, 1)), (1.0, 1.0), 255)
+    around = np.pad(source, [(length, length) for length in size], mode="symmetric")
+    due = around[size[0] + y : 2 * size[0] + y, size[1] + x : 2 * size[1] + x]
+    apart = np.abs(out.astype(int) - due)  # positions of a grid are rounded on their way
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("shift", [(6, 4), (-8, -10), (-2, 14)])
+def test_chroma_is_mirrored_where_luma_is(any_engine, shift):
+    """What is made of blocks of one colour is made of such blocks beyond the border, too."""
+    chroma = plane(np.uint8, 255, (24, 20))
+    luma = chroma.repeat(2, 0).repeat(2, 1)
+    field = uniform(*shift, (24, 20))
+    large = any_engine.resample(luma, field, (1.0, 1.0), 255).astype(int)
+    small = any_engine.resample(chroma, field, (2.0, 2.0), 255).astype(int)
+    assert np.abs(large - small.repeat(2, 0).repeat(2, 1)).max() <= 1
 
 
 def test_samples_stay_within_the_planes_range(any_engine):
@@ -238,7 +263,7 @@ def test_tiny_planes_can_be_moved(any_engine, size):
     source = plane(np.uint8, 255, size)
     out = any_engine.resample(source, uniform(2.0, 1.0, (-(-size[0] // 2), -(-size[1] // 2))), (1.0, 1.0), 255)
     assert out.shape == size
-    wanted = source[np.minimum(np.arange(size[0]) + 1, size[0] - 1)][:, np.minimum(np.arange(size[1]) + 2, size[1] - 1)]
+    wanted = np.pad(source, [(0, 1), (0, 2)], mode="symmetric")[1:, 2:]
     np.testing.assert_array_equal(out, wanted)
 
 

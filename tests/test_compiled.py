@@ -67,6 +67,20 @@ def test_samples_are_moved_as_numpy_moves_them(size, grid, step, kind, peak):
 
 
 @needs_numba
+@pytest.mark.parametrize("way", [-9.0, -30.5, -47.0, -70.0, 8.5, 33.0, 60.0, -400.0, 400.0])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_that_are_mirrored_into_a_band_are_looked_at(way, axis):
+    """However far they lie from the band, which prepares only the rows that it looks at."""
+    plane = np.random.default_rng(3).integers(0, 256, (48, 40)).astype(np.uint8)
+    field = np.zeros((2, 24, 20), np.float32)
+    field[axis] = np.float32(way)
+    field[axis, :, :9] *= np.float32(0.5)
+    numpy, fast = both_moved(plane, field, (1, 1), 255)
+    assert (numpy == fast).all()
+    assert axis == 0 or abs(way) > 100 or len(np.unique(fast[:, -1])) > 20, "no streak"
+
+
+@needs_numba
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 def test_what_is_no_displacement_reads_nothing_that_is_not_there(value):
     plane = np.full((40, 30), 7, np.uint8)

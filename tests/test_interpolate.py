@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magfilter.interpolate import AT_ONCE, Curved
+from magfilter.interpolate import AT_ONCE, Curved, mirrored
 
 
 def kernel(t: np.ndarray) -> np.ndarray:
@@ -63,3 +63,13 @@ def test_prepared_for_some_rows_it_is_the_same_there_and_stays_within():
         np.testing.assert_array_equal(Curved(plane, first, last)(at, x), Curved(plane)(at, x))
     beyond = Curved(plane, 12.25, 19.5)(np.full(300, 30, np.float32), x)
     np.testing.assert_array_equal(beyond, Curved(plane)(np.full(300, 19.5, np.float32), x))
+
+
+def test_positions_beyond_an_axis_are_mirrored_half_a_sample_beyond_its_ends():
+    within = np.array([-0.5, -0.2, 0, 3.25, 9, 9.4, 9.5], np.float32)
+    np.testing.assert_array_equal(mirrored(within, 10), within, err_msg="to the bit")
+    beyond = np.array([-0.75, -1, -3.5, -10, 10, 12.25, 19], np.float32)
+    np.testing.assert_array_equal(mirrored(beyond, 10), [-0.25, 0, 2.5, 9, 9, 6.75, 0])
+    far = mirrored(np.linspace(-500, 500, 4001, dtype=np.float32), 10)
+    assert np.abs(np.diff(far)).max() <= 0.25, "without a jump"
+    assert far.max() <= 9.5

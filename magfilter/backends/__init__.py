@@ -86,7 +86,7 @@ class Engine(Protocol):
         ...
 
     def resample(self, plane: Plane, displacement: Array, step: tuple[float, float], peak: int) -> Plane:
-        """Move a plane's samples: out(x) = plane(x + d(x)), Catmull-Rom, borders repeated.
+        """Move a plane's samples: out(x) = plane(x + d(x)), Catmull-Rom; beyond it lies its mirror image.
 
         Args:
             plane: (h, w) uint8 or uint16.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from magfilter.compiled import kernels
 from magfilter.forks import start_here
-from magfilter.interpolate import Curved
+from magfilter.interpolate import Curved, mirrored
 
 __all__ = ["Resampler"]
 
@@ -75,8 +75,8 @@ def _move(
     top, bottom = span
     scaled = field / np.asarray(step, np.float32).reshape(2, 1, 1)
     d = _enlarge(scaled, (plane.shape[0], plane.shape[1]), top, bottom)
-    y = np.arange(top, bottom, dtype=np.float32)[:, None] + d[1]
-    x = np.arange(plane.shape[1], dtype=np.float32) + d[0]
+    y = mirrored(np.arange(top, bottom, dtype=np.float32)[:, None] + d[1], plane.shape[0])
+    x = mirrored(np.arange(plane.shape[1], dtype=np.float32) + d[0], plane.shape[1])
     # Prepared for the rows that this band looks at: for all of a plane it would take four floats a sample.
     moved = Curved(plane, float(y.min()), float(y.max()))(y, x)
     np.rint(moved, out=moved)

@@ -114,16 +114,29 @@ def _halve(field: Field, known: Mask, mean: Field, some: Mask) -> None:
     types.void(array("floats", 3), array("flags", 2), array("floats", 3), array("floats", 3, True)),
 )
 def _grow(field: Field, known: Mask, coarse: Field, out: Field) -> None:
+    """Unknown points from a field of half the size, bilinear, its border repeated."""
     height, width = known.shape
+    quarter = np.float32(0.25)
     for row in range(height):
+        y = row // 2
+        y_2 = min(y + 1, coarse.shape[1] - 1) if row % 2 else max(y - 1, 0)
         for col in range(width):
-            there = known[row, col]
-            out[0, row, col] = field[0, row, col] if there else coarse[0, row // 2, col // 2]
-            out[1, row, col] = field[1, row, col] if there else coarse[1, row // 2, col // 2]
+            if known[row, col]:
+                out[0, row, col], out[1, row, col] = field[0, row, col], field[1, row, col]
+                continue
+            x = col // 2
+            x_2 = min(x + 1, coarse.shape[2] - 1) if col % 2 else max(x - 1, 0)
+            for k in range(2):
+                here = coarse[k, y, x] + quarter * (coarse[k, y_2, x] - coarse[k, y, x])
+                beside = coarse[k, y, x_2] + quarter * (coarse[k, y_2, x_2] - coarse[k, y, x_2])
+                out[k, row, col] = here + quarter * (beside - here)
 
 
 def from_around(field: Field, known: Mask) -> Field:
-    """The field (2, h, w) with means of the known points near each unknown one, from the finest scale that has any."""
+    """The field (2, h, w) with means of the known points near each unknown one, from the finest scale that has any.
+
+    Between them there are no steps.
+    """
     if min(known.shape) <= 1 or known.all():
         return field
     size = [-(-side // 2) for side in known.shape]

@@ -1,4 +1,4 @@
-"""Moving a plane's samples: Catmull-Rom interpolation at any positions, the picture's border repeated.
+"""Moving a plane's samples: Catmull-Rom interpolation at any positions; beyond the picture lies its mirror image.
 
 What `magfilter.interpolate` and `magfilter.backends.resample` compute with NumPy.
 """
@@ -78,11 +78,25 @@ def _twice(line: Array, out: Array) -> None:
 
 @compiled()
 def _split(
-    displacement: Array, here: Array, first: float, last: float, share: Array, sample: NDArray[np.int32]
+    displacement: Array,
+    here: Array,
+    ends: float,
+    first: float,
+    last: float,
+    share: Array,
+    sample: NDArray[np.int32],
 ) -> None:
-    """Positions (n,) held between the first and the last sample, as the sample before and the way from there."""
+    """Positions (n,) mirrored at the plane's edges, as `magfilter.interpolate.mirrored` does, the far one at `ends`.
+
+    Then they are held between the first and the last sample, and given as the sample before and the way from there.
+    """
+    one, twice = np.float32(1), np.float32(2) * ends
     for k in range(displacement.size):
         at = here[k] + displacement[k]
+        image = -one - at
+        at = at if at > image else image
+        image = twice - at
+        at = at if at < image else image
         at = at if at > first else first  # so that what is not a number is the first, too
         at = at if at < last else last
         sample[k] = np.int32(at)
@@ -180,6 +194,7 @@ def _move(
     at_x, at_y = np.empty(width, np.int32), np.empty(width, np.int32)
     weights, line = np.empty(8 * SPAN, np.float32), np.empty(SPAN, np.float32)
     here, level = np.empty(width, np.float32), np.empty(width, np.float32)
+    end_x, end_y = np.float32(width) - np.float32(0.5), np.float32(out.shape[0]) - np.float32(0.5)
     for column in range(width):
         here[column] = np.float32(column)
     for row in range(top, bottom):
@@ -187,8 +202,8 @@ def _move(
             level[column] = np.float32(row)
         _between(field[0], rows[0][row], rows[1][row], rows[2][row], step_x, columns, dx)
         _between(field[1], rows[0][row], rows[1][row], rows[2][row], step_y, columns, dy)
-        _split(dx, here, zero, np.float32(width - 1), tx, at_x)
-        _split(dy, level, np.float32(low), np.float32(high), ty, at_y)
+        _split(dx, here, end_x, zero, np.float32(width - 1), tx, at_x)
+        _split(dy, level, end_y, np.float32(low), np.float32(high), ty, at_y)
         for start in range(0, width, SPAN):
             stop = min(start + SPAN, width)
             count = np.uint64(stop - start)
@@ -233,16 +248,20 @@ def move(
     down, along = taps(height, rows), taps(width, cols)
     # The rows that are looked at: what is between the field's points lies between their values.
     way = field[1, down[0][top] : int(down[1][bottom - 1]) + 1] / np.float32(step[1])
-    low = _held(top - 1 + min(float(way.min()), 0.0), 0, top)
-    high = _held(bottom + max(float(way.max()), 0.0), min(bottom, height - 1), height - 1)
+    low, high = _seen(top - 1 + min(float(way.min()), 0.0), bottom + max(float(way.max()), 0.0), height)
+    low, high = min(low, top), max(high, min(bottom, height - 1))
     _move(
         np.ascontiguousarray(field, np.float32), *step, np.ascontiguousarray(plane), low, high, down, along, top,
         bottom, peak, out,
     )  # fmt: skip
 
 
-def _held(row: float, least: int, most: int) -> int:
-    """A row between two others; what is not a number is the one farther out."""
-    if np.isnan(row):
-        return least if least == 0 else most
-    return int(min(max(row, least), most))
+def _seen(first: float, last: float, height: int) -> tuple[int, int]:
+    """The first and the last row that are looked at from rows first..last, some of which are mirrored into the plane.
+
+    All of them where a row is no number, or so far out that its mirror image is beyond the plane as well.
+    """
+    if not (first > -height and last < 2 * height - 1):
+        return 0, height - 1
+    low, high = min(first, 2 * height - 1 - last), max(last, -1 - first)
+    return int(max(low, 0)), int(min(high, height - 1))

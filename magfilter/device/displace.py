@@ -121,7 +121,7 @@ def _departed(points: Points, drift: Tensor, borne: Tensor) -> tuple[Tensor, Ten
     height, width = points.own.shape
     rows, cols = grid(height, width, drift.device)
     y, x, inside = _places(rows - drift[1], cols - drift[0])
-    behind = torch.where(inside, drift[:, y, x] - points.thrown[:, y, x], drift)
+    behind = torch.where(inside, drift[:, y, x] - points.thrown[:, y, x], 0)
     return behind, (points.carried - borne)[:, y, x]
 
 

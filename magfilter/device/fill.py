@@ -77,7 +77,7 @@ def _look(rows: Tensor, cols: Tensor, gap: Tensor, way: Tensor) -> Tensor:
 def from_around(field: Tensor, known: Tensor) -> Tensor:
     """Averages of a field (2, h, w) over the known points (h, w) near each unknown one, from the finest scale with any.
 
-    Known points keep their value.
+    Known points keep their value; between the others there are no steps.
     """
     height, width = known.shape
     if min(height, width) <= 1:
@@ -87,5 +87,12 @@ def from_around(field: Tensor, known: Tensor) -> Tensor:
     small = tall[:, :, ::2] + tall[:, :, 1::2]
     # Down to the last scale in any case: to ask whether all is known already would take longer.
     coarse = from_around(small[:2] / small[2].clamp(min=1e-6), small[2] > 0)
-    grown = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
-    return torch.where(known, field, grown)
+    return torch.where(known, field, _twice(_twice(coarse, 1), 2)[:, :height, :width])
+
+
+def _twice(field: Tensor, axis: int) -> Tensor:
+    """A field with twice as many points along axis 1 or 2, bilinear, the border repeated."""
+    last = field.shape[axis] - 1
+    step = 0.25 * torch.cat([field.narrow(axis, 0, 1), field, field.narrow(axis, last, 1)], axis).diff(dim=axis)
+    both = torch.stack([field - step.narrow(axis, 0, last + 1), field + step.narrow(axis, 1, last + 1)], axis + 1)
+    return both.flatten(axis, axis + 1)

@@ -10,7 +10,7 @@ __all__ = ["moved"]
 
 
 def moved(planes: Tensor, displacement: Tensor, step: tuple[float, float], peak: int) -> Tensor:
-    """Planes of one size with their samples moved: out(x) = plane(x + d(x)), borders repeated.
+    """Planes of one size with their samples moved: out(x) = plane(x + d(x)); beyond them lies their mirror image.
 
     Args:
         planes: (n, h, w) float32, whole numbers.
@@ -24,8 +24,8 @@ def moved(planes: Tensor, displacement: Tensor, step: tuple[float, float], peak:
     _, height, width = planes.shape
     d = torch.stack([displacement[0] / step[0], displacement[1] / step[1]])
     d = F.interpolate(d[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    x = torch.arange(width, device=d.device) + d[0]
-    y = torch.arange(height, device=d.device)[:, None] + d[1]
+    x = _mirrored(torch.arange(width, device=d.device) + d[0], width)
+    y = _mirrored(torch.arange(height, device=d.device)[:, None] + d[1], height)
     grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
     along = _second_difference(planes, 2)
     both = _second_difference(along, 1)
@@ -35,6 +35,12 @@ def moved(planes: Tensor, displacement: Tensor, step: tuple[float, float], peak:
     cx, cy = _bulge(x, width), _bulge(y, height)
     out = value - cx * along - cy * across + cx * cy * both
     return torch.where((d == 0).all(0), planes, out.round().clamp(0, peak))
+
+
+def _mirrored(at: Tensor, size: int) -> Tensor:
+    """As `magfilter.interpolate.mirrored`."""
+    at = torch.maximum(at, -1 - at)
+    return torch.minimum(at, 2 * size - 1 - at)
 
 
 def _second_difference(planes: Tensor, axis: int) -> Tensor:
