@@ -283,7 +283,7 @@ def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:
     fast = kernels()
     filled, left_over = (fast.reflect if fast else _reflect)(field, gap, behind, stride, STILL, LONGEST_GAP)
     if left_over.any():
-        filled[:, left_over] = _from_around(field, ~gap)[:, left_over]
+        np.copyto(filled, _from_around(field, ~gap), where=left_over)
     field[:] = filled
 
 

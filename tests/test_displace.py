@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magfilter.displace import magnified_displacement
+from magfilter.displace import _from_around, magnified_displacement
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
 
@@ -327,6 +327,19 @@ def test_what_comes_in_from_out_of_the_picture_is_not_torn():
         assert np.abs(np.diff(source[-6:], axis=1)).max() < 1.7
     assert source_x[:-8, 0].max() < -5
     assert source_y[-1, 12:].min() > 61
+
+
+@pytest.mark.parametrize("wide", [5, 12, 30])
+def test_what_is_taken_from_around_has_no_steps(wide):
+    y, x = np.mgrid[:90, :130].astype(np.float32)
+    field = np.stack([10 * np.sin(y / 12), 0.2 * y])
+    known = x >= wide
+    found = _from_around(field * known, known)
+    np.testing.assert_array_equal(found[:, known], field[:, known])
+    steepest = np.abs(np.diff(field, axis=1)).max((1, 2))
+    assert (np.abs(np.diff(found, axis=1)).max((1, 2)) < 1.25 * steepest).all()
+    even = np.full((2, 90, 130), 0.7, np.float32)
+    np.testing.assert_array_equal(_from_around(even * known, known), even, err_msg="what is one value stays it")
 
 
 # --- maps of alpha ---------------------------------------------------------------------------------
