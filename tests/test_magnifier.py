@@ -913,7 +913,7 @@ def test_a_reference_replaced_by_the_clock_is_measured_first_and_shown_on(fake):
 @pytest.mark.parametrize("band", [None, (2, 4)])
 def test_what_a_reference_left_behind_is_shown_and_is_no_motion_of_the_frame(fake, band):
     """Beside the part in what is measured, and the frame to the bit as if it were one with it."""
-    fake(swinging(3, 2))
+    fake(swinging(2.5, 2))  # off its middle when the reference is replaced
     magnifier = Magnifier(3, reference="every:0.5", band=band, fps=30 if band else None, shot_cuts=False)
     measured = [magnifier.measure(yuv(n, "gray", time=n / 30)) for n in range(30)]
     (*_, behind) = fading = [m for m in measured if m.left is not None]
