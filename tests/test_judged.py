@@ -289,10 +289,10 @@ def test_features_and_candidates_are_those_of_the_cell():
         *(x.detach().numpy().copy() for x in (cell.damping.exp(), cell.trust.exp(), cell.prior, cell.near))
     )
     features, speed = np.empty((FEATURES, 16, 24), np.float32), np.empty((16, 24), np.float32)
-    found = motion._look(learned, reference, frame, flow, features, speed, all_rows)
+    found, _ = motion._look(learned, reference, frame, flow, features, speed, all_rows)
     one, two, now = (torch.from_numpy(x)[None] for x in (reference[None], frame[None], flow))
     with torch.no_grad():
-        want, (_, a, b, c, quick) = cell.look(one, two, now)
+        want, (_, a, b, c, quick, rests) = cell.look(one, two, now)
     assert CELL * found.shape[2] == 64
     np.testing.assert_allclose(found, torch.cat([a, b, c]).numpy(), rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(speed, quick[0, 0].numpy(), rtol=1e-3, atol=1e-4)
@@ -301,7 +301,7 @@ def test_features_and_candidates_are_those_of_the_cell():
     verdict = (3 * rng.standard_normal((VERDICTS, 16, 24))).astype(np.float32)
     verdict[:, 0] *= 40  # so sure that another way of summing would overflow
     with torch.no_grad():
-        want = cell.choose(torch.from_numpy(verdict)[None], now, a, b, c, quick)[0].numpy()
+        want = cell.choose(torch.from_numpy(verdict)[None], now, a, b, c, quick, rests)[0].numpy()
     fine = motion._scale(learned, lambda seen: verdict, reference, frame, flow, all_rows)
     np.testing.assert_allclose(fine, want, rtol=2e-3, atol=5e-4)
 

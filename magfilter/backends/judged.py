@@ -18,7 +18,7 @@ from magfilter.backends.sessions import open_graph
 from magfilter.compiled import Kernels, Learned, version
 from magfilter.forks import start_here
 from magfilter.models import ModelInfo, parse_metadata
-from magfilter.networks.constants import CELL, CHOICES, DERIVE, FEATURES, HALFWAY, SMOOTH, VERDICTS
+from magfilter.networks.constants import CELL, CHOICES, DERIVE, DOUBT, FEATURES, HALFWAY, SMOOTH, VERDICTS
 
 __all__ = ["JudgedWarp", "read_judged"]
 
@@ -142,6 +142,7 @@ def _ours(weights: Mapping[str, Array]) -> bool:
         slopes, between = weights["cell.slopes"], weights["cell.between"]
         first, head = weights[f"{JUDGE}enter.0.0.weight"], weights[f"{JUDGE}head.weight"]
         shapes = [weights[f"cell.{name}"].shape for name in ("damping", "trust", "prior", "near")]
+        doubt = weights["cell.doubt"]  # files of before let the judge's word stand alone
     except KeyError:
         return False
     lacking = [
@@ -154,6 +155,7 @@ def _ours(weights: Mapping[str, Array]) -> bool:
         shapes == [(3,), (3,), (CHOICES,), (36,)]
         and first.shape[1] in (FEATURES - 1, FEATURES)
         and head.shape[0] == VERDICTS
+        and bool(np.allclose(doubt, DOUBT, rtol=1e-2))
         and bool(np.allclose(slopes[0, 0, :5, :5], derive, atol=1e-3))
         and bool(np.allclose(between[1, 0, :6, :6], halfway, atol=1e-3))
     )

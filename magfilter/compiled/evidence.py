@@ -14,7 +14,7 @@ from magfilter.compiled.pyramid import CONTRACT, ROWS, fill, held
 from magfilter.networks import constants
 from magfilter.networks.constants import CELL, REACH, SOLVES
 
-__all__ = ["average", "centre", "describe", "differentiate", "level", "solve"]
+__all__ = ["average", "centre", "describe", "differentiate", "level", "solve", "unlike"]
 
 Array = NDArray[np.float32]
 
@@ -133,6 +133,21 @@ def differentiate(
         for n in range(3):
             for k in range(cols):
                 around[n, cell, k] *= share
+
+
+@compiled(types.void(array("floats", 2), array("floats", 2), *ROWS, array("floats", 2, True)), fastmath=CONTRACT)
+def unlike(one: Array, other: Array, first: int, last: int, out: Array) -> None:
+    """Mean squared difference of two images (4h, 4w) within each cell (h, w)."""
+    width = one.shape[1]
+    line, share = np.empty(width, np.float32), np.float32(1 / CELL**2)
+    for cell in range(first, last):
+        fill(line, np.float32(0))
+        for row in range(cell * CELL, cell * CELL + CELL):
+            for k in range(width):
+                difference = one[row, k] - other[row, k]
+                line[k] += difference * difference
+        for k in range(width // CELL):
+            out[cell, k] = (line[CELL * k] + line[CELL * k + 1] + line[CELL * k + 2] + line[CELL * k + 3]) * share
 
 
 @compiled(types.void(array("floats", 3), types.int64, *ROWS, array("floats", 3, True)), fastmath=CONTRACT)

@@ -63,10 +63,10 @@ def _scale(
     """The flow (2, 2h, 2w) of one scale, from images (4h, 4w) and the flow so far (2, h, w)."""
     _, h, w = flow.shape
     features, speed = np.empty((FEATURES, h, w), np.float32), np.empty((h, w), np.float32)
-    found = _look(learned, reference, frame, flow, features, speed, share)
+    found, errors = _look(learned, reference, frame, flow, features, speed, share)
     said = judge(features)
     chosen, fine = np.empty((2, h, w), np.float32), np.empty((2, 2 * h, 2 * w), np.float32)
-    share(lambda a, b: verdict.choose(learned.prior, said, flow, found, speed, a, b, chosen), h)
+    share(lambda a, b: verdict.choose(learned.prior, said, flow, found, speed, errors, a, b, chosen), h)
     share(lambda a, b: verdict.refine(learned.near, said, chosen, a, b, fine), h)
     return fine
 
@@ -106,8 +106,11 @@ def reached(down: Array, first: int, last: int, height: int) -> tuple[int, int]:
 
 def _look(
     learned: Learned, reference: Array, frame: Array, flow: Array, features: Array, speed: Array, share: Share
-) -> Array:
-    """The solutions (3, 2, h, w); `features` and `speed` are written."""
+) -> tuple[Array, Array]:
+    """The solutions (3, 2, h, w), and squared differences (2, h, w) as `verdict.choose` takes them.
+
+    `features` and `speed` are written.
+    """
     _, h, w = flow.shape
 
     def empty(*planes: int) -> Array:
@@ -121,6 +124,9 @@ def _look(
     warped = _warped(frame, flow, share)
     sums, around = empty(9), empty(5)
     share(lambda a, b: evidence.differentiate(_SMOOTH, _DERIVE, reference, warped, a, b, sums, features, around), h)
+    errors = empty(2)
+    errors[0] = around[2]
+    share(lambda a, b: evidence.unlike(frame, reference, a, b, errors[1]), h)
     wide, moments = averaged(averaged(sums[6:], 5), 5), empty(6)
     share(lambda a, b: evidence.centre(sums, wide, a, b, moments), h)
     found, traces, residuals = empty(3, 2), empty(3), empty(3)
@@ -134,4 +140,4 @@ def _look(
     share(lambda a, b: evidence.level(moments, found, flow, a, b, around, energy), h)
     known, mean = averaged(around, 5), energy.mean()
     share(lambda a, b: evidence.describe(flow, found, traces, residuals, known, energy, mean, a, b, features, speed), h)
-    return found
+    return found, averaged(errors, 3)

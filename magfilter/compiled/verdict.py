@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from magfilter.compiled.compiler import array, compiled
 from magfilter.compiled.pyramid import CONTRACT, ROWS, fill, held
-from magfilter.networks.constants import CHOICES, VERDICTS
+from magfilter.networks import constants
+from magfilter.networks.constants import CHOICES, DOUBLINGS, HERE, VERDICTS
 
 __all__ = ["choose", "refine"]
 
 Array = NDArray[np.float32]
+
+DOUBT = np.float32(constants.DOUBT)
 
 
 @compiled()
@@ -53,20 +56,22 @@ def _line(one: Array, other: Array, row: int, reach: int, out: Array) -> None:
 
 @compiled(
     types.void(
-        array("floats", 1), array("floats", 3), array("floats", 3), array("floats", 4), array("floats", 2), *ROWS,
-        array("floats", 3, True),
+        array("floats", 1), array("floats", 3), array("floats", 3), array("floats", 4), array("floats", 2),
+        array("floats", 3), *ROWS, array("floats", 3, True),
     ),
     fastmath=CONTRACT,
 )  # fmt: skip
 def choose(
-    prior: Array, verdict: Array, flow: Array, found: Array, speed: Array, first: int, last: int, chosen: Array
-) -> None:
+    prior: Array, verdict: Array, flow: Array, found: Array, speed: Array, errors: Array, first: int, last: int,
+    chosen: Array,
+) -> None:  # fmt: skip
     """The flow (2, h, w) chosen among the candidates.
 
     Args:
         prior: (CHOICES,).
         verdict: (VERDICTS, h, w).
         flow: (2, h, w), so far; found: (3, 2, h, w), the solutions; speed: (h, w).
+        errors: (2, h, w), squared differences that the flow leaves, and that no motion leaves.
     """
     _, height, width = flow.shape
     one, two, five = np.float32(1), np.float32(2), np.float32(5)
@@ -88,6 +93,12 @@ def choose(
                 total[k] += share[k]
         for k in range(width):
             total[k] = one / total[k]
+        # What is said to rest, though the flow explains it better, moves as its own solution says.
+        for k in range(width):
+            rests = min((errors[0, row, k] + DOUBT) / (errors[1, row, k] + DOUBT), one)
+            for _ in range(DOUBLINGS):
+                rests *= rests
+            shares[HERE, k] += shares[CHOICES - 1, k] * (one - rests)
         for axis in range(2):
             out = chosen[axis, row]
             for k in range(width):

@@ -6,8 +6,11 @@ __all__ = [
     "CELL",
     "CHOICES",
     "DERIVE",
+    "DOUBLINGS",
+    "DOUBT",
     "FEATURES",
     "HALFWAY",
+    "HERE",
     "QUANTUM",
     "REACH",
     "SMOOTH",
@@ -28,7 +31,12 @@ SOFT = (0.125, 0.375, 0.375, 0.125)
 REACH = 3.0  # px; one solve is not trusted beyond this, coarser scales are for that
 SOLVES = 3  # the first with all the damping, the others with what the one before them calls for
 QUANTUM = (1.0 / 255.0) ** 2  # one 8-bit code value, squared: the floor of any difference energy
+# What does not move, by a verdict, counts as much less as the coarser flow explains the picture better: the share of
+# the squared differences, and of this floor beside either, is taken to this power (by squaring).
+DOUBT = QUANTUM
+DOUBLINGS = 2  # to the fourth
 FEATURES = 16 + 16 + 6 + 4 + 4 + 9 + 1  # what the judge looks at; a multiple of 8, which CPUs like
 # candidates: solution A of the 3×3 neighbourhood, solution B of a dilated one, C, coarser flow, none
 CHOICES = 9 + 9 + 1 + 1 + 1
+HERE = 4  # solution A of the point itself
 VERDICTS = CHOICES + 36 + 2  # and what upsamples, and what is added

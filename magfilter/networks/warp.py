@@ -17,7 +17,9 @@ same weights. A cell
 3. lets a small U-Net choose, for every point, among these solutions, those of the
    neighbours, the flow of the coarser scale, and no motion at all. It chooses with
    softmax weights, so its answer scales with its candidates: what it learns is where
-   to believe which, how to tell noise from motion, and where objects end,
+   to believe which, how to tell noise from motion, and where objects end. No motion
+   must hold before the picture: what is said to rest, though the coarser flow explains
+   it better, moves as the least squares say,
 4. upsamples to twice the resolution by learned convex weights (as RAFT does), which
    keeps motion edges sharper than bilinear interpolation would.
 
@@ -36,7 +38,10 @@ from magfilter.networks.constants import (
     CELL,
     CHOICES,
     DERIVE,
+    DOUBLINGS,
+    DOUBT,
     FEATURES,
+    HERE,
     QUANTUM,
     REACH,
     SMOOTH,
@@ -100,6 +105,7 @@ class MotionCell(nn.Module):
     place: Tensor
     between: Tensor
     coarser: Tensor
+    doubt: Tensor
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
@@ -108,7 +114,7 @@ class MotionCell(nn.Module):
         self.damping = nn.Parameter(torch.tensor([5e-5, 1e-5, 3e-4]).log())
         self.trust = nn.Parameter(torch.tensor([16.0, 16.0, 16.0]).log())
         prior = torch.full((CHOICES,), -3.0)
-        prior[4] = 1.0  # A at the point itself
+        prior[HERE] = 1.0  # A at the point itself
         prior[9 + 4] = 0.0  # B at the point itself
         prior[-2] = 0.0  # the coarser flow
         self.prior = nn.Parameter(prior)
@@ -130,6 +136,8 @@ class MotionCell(nn.Module):
         self.register_buffer("place", place.reshape(2 * CELL**2, 2, CELL, CELL), persistent=False)
         self.register_buffer("between", BETWEEN.clone(), persistent=False)
         self.register_buffer("coarser", COARSER.clone(), persistent=False)
+        # By this name what compiles the cell knows files that have it from those before.
+        self.register_buffer("doubt", torch.tensor([DOUBT]), persistent=False)
 
     def _solve(self, m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Least squares on pooled products, damped by how much they look like noise, in all three windows.
@@ -166,7 +174,7 @@ class MotionCell(nn.Module):
         height, width = reference.shape[-2:]
         full = F.interpolate(flow, size=(height, width), mode="bilinear", align_corners=False)
         warped = backward_warp(doubled(frame, self.between), full, finer=2)
-        difference = warped - reference
+        difference, still = warped - reference, frame - reference
         slopes = F.conv2d(_rimmed((reference + warped) * 0.5), self.slopes, stride=CELL)
         # From here on every pixel of a cell is a channel, and sums over a cell are sums over channels.
         ix, iy = slopes[:, : CELL**2], slopes[:, CELL**2 :]  # (B, 16, h, w)
@@ -194,6 +202,11 @@ class MotionCell(nn.Module):
         windows = torch.stack([_box(moments, 3), _box(_box(moments, 5), 5), moments], 1)
         u, v, trace, left = self._solve(windows)
         a, b, c = (torch.cat([u[:, k : k + 1], v[:, k : k + 1]], 1) for k in range(3))
+
+        explained = _box(torch.cat([F.avg_pool2d(e * e, CELL) for e in (difference, still)], 1), 3) + self.doubt
+        rests = (explained[:, :1] / explained[:, 1:]).clamp(max=1)
+        for _ in range(DOUBLINGS):
+            rests = rests * rests
 
         energy = moments[:, 5:6].clamp_min(0)
         around = [shade.mean(1, keepdim=True), (shade * shade).mean(1, keepdim=True)]
@@ -225,7 +238,7 @@ class MotionCell(nn.Module):
             ],
             1,
         )
-        return features, (flow, a, b, c, speed)
+        return features, (flow, a, b, c, speed, rests)
 
     def shares(self, verdict: Tensor) -> tuple[Tensor, Tensor]:
         """A verdict as shares of the candidates (B, CHOICES, h, w), and of neighbours (B, 4, 9, h, w)."""
@@ -235,10 +248,20 @@ class MotionCell(nn.Module):
         near = (verdict[:, CHOICES : CHOICES + 36] + self.near.view(1, -1, 1, 1)).view(batch, 4, 9, h, w)
         return _softmax(votes, 1), _softmax(near, 2)
 
-    def choose(self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor) -> Tensor:
-        """The flow that the judge's verdict makes of the candidates, at twice their resolution."""
+    def choose(
+        self, verdict: Tensor, flow: Tensor, a: Tensor, b: Tensor, c: Tensor, speed: Tensor, rests: Tensor
+    ) -> Tensor:
+        """The flow that the judge's verdict makes of the candidates, at twice their resolution.
+
+        Args:
+            rests: (B, 1, h, w), what is left of the share of no motion before the picture; solution A of the point
+                itself takes the rest of it.
+        """
         batch, _, h, w = flow.shape
         weights, near = self.shares(verdict)
+        here = weights[:, HERE : HERE + 1] + weights[:, -1:] * (1 - rests)
+        # Without the last choice, no motion, which adds nothing.
+        weights = torch.cat([weights[:, :HERE], here, weights[:, HERE + 1 : -1]], 1)
         pool = torch.cat(
             [
                 _neighbours(flow + a),
@@ -247,8 +270,8 @@ class MotionCell(nn.Module):
                 flow.unsqueeze(1),
             ],
             1,
-        )  # (B, CHOICES - 1, 2, h, w); the last choice is no motion, which adds nothing
-        chosen = (pool * weights[:, :-1].unsqueeze(2)).sum(1)
+        )  # (B, CHOICES - 1, 2, h, w)
+        chosen = (pool * weights.unsqueeze(2)).sum(1)
         chosen = chosen + verdict[:, CHOICES + 36 :] * speed * 0.1
         around = _neighbours(chosen)  # (B, 9, 2, h, w)
         fine = (around.unsqueeze(1) * near.unsqueeze(3)).sum(2)  # (B, 4, 2, h, w)
