@@ -1,4 +1,4 @@
-"""What has the name of the part file, or of the lock, before a job does: it is refused, and nothing behind it changes."""
+"""What has the name of the part file, or of the lock, before a job does: refused, and nothing behind it changes."""
 
 from __future__ import annotations
 

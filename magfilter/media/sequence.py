@@ -160,8 +160,8 @@ class PictureFiles:
         name: what libav opens; options: what its muxer has to be told.
 
     Raises:
-        OutputError: see `check`; or another program is writing them, something that is no file has the name of their lock,
-            or the folder cannot be written to.
+        OutputError: see `check`; or another program is writing them, something that is no file has the name of
+            their lock, or the folder cannot be written to.
     """
 
     pipe = False
