@@ -23,7 +23,7 @@ def frames(path: str, **options) -> int:
         return sum(isinstance(item, Frame) for item in reader)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")
 @pytest.mark.skipif(os.name == "nt", reason="no named pipes there")
 @pytest.mark.parametrize(
     ("name", "text", "format"),
