@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO
 
+from magfilter.errors import OutputError
+
 __all__ = ["BUSY", "hold", "try_lock"]
 
+# A link is not followed, a named pipe without a reader is not waited for, and no program that is started holds it too.
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):  # the last two are Windows's
+    _FLAGS |= getattr(os, _flag, 0)
+_KINDS = {
+    stat.S_IFREG: "a file that has another name as well (a hard link)",
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 BUSY = "is being written by another magfilter; wait for it, or give another name"  # what is told of a target
 
 if sys.platform == "win32":
@@ -49,21 +63,32 @@ else:
 
     def still_called(file: IO[bytes], path: Path) -> bool:
         """Whether the open file has that name: whoever held it may have renamed or removed it."""
-        return os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+        except OSError:
+            return False
 
 
 def hold(path: Path) -> IO[bytes] | None:
     """The file of this name, made if need be, empty, and held until it is closed. None if another holds it.
 
     Raises:
+        OutputError: something else lies there, such as a link, behind which another file would be emptied.
         OSError: it cannot be written.
     """
     while True:
-        file = open(path, "ab")  # noqa: SIM115  (who asked for it closes it)
+        _refuse(path)
         try:
-            if not try_lock(file.fileno()):
+            handle = os.open(path, _FLAGS, 0o666)
+        except OSError:
+            _refuse(path)  # it has come in between, and says itself why
+            raise
+        file = open(handle, "ab")  # noqa: SIM115  (who asked for it closes it)
+        try:
+            if not try_lock(handle):
                 file.close()
                 return None
+            _refuse(path)
             if still_called(file, path):
                 file.truncate(0)
                 return file
@@ -71,3 +96,16 @@ def hold(path: Path) -> IO[bytes] | None:
             file.close()
             raise
         file.close()
+
+
+def _refuse(path: Path) -> None:
+    """Raise OutputError if what has this name is no file, or one with another name as well."""
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return  # nothing, or nothing that may be looked at; opening it says which
+    kind = stat.S_IFMT(there.st_mode)
+    if kind == stat.S_IFREG and there.st_nlink < 2:
+        return
+    what = _KINDS.get(kind, "a device")
+    raise OutputError(f"{path} is {what}, and is not written to; remove it, or give the output another name")

@@ -236,15 +236,6 @@ def test_hdr10(clips):
     assert hdr.primaries[0] == (Fraction(34000, 50000), Fraction(16000, 50000))
 
 
-def test_size_change_is_refused(clips, tmp_path):
-    a = Path(clips("a.h264", format="h264", time_base=Fraction(1, 25))).read_bytes()
-    b = Path(clips("b.h264", format="h264", time_base=Fraction(1, 25), size=(96, 48))).read_bytes()
-    joined = tmp_path / "j.h264"
-    joined.write_bytes(a + b)
-    with pytest.raises(InputError, match=r"frame 10 changes from 64x48 .* to 96x48"):
-        frames(joined)
-
-
 def test_errors_name_the_fix(clips, tmp_path):
     def message(path, **options):
         with pytest.raises(InputError) as caught:

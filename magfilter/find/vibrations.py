@@ -20,6 +20,7 @@ from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
 from magfilter.magnifier import DEFAULT_PROXY, Magnifier
 from magfilter.masks import Region
 from magfilter.measure.repeats import Repeats
+from magfilter.measure.stretch import longest
 from magfilter.measure.survey import turn_field
 from magfilter.measure.timing import find_timing
 from magfilter.measure.tracks import compressed, frozen_notes
@@ -111,7 +112,8 @@ def find_vibrations(
     """What vibrates in a video, where, and how often.
 
     The picture is divided into cells, 28 along its longer side. Of a clip with cuts the longest shot counts, of a long
-    one the first 20,000 frames. Frames that only repeat the one before are left out, if they do so regularly.
+    one the first 20,000 frames, of one with a gap that dwarfs it the longest stretch without. Frames that only repeat
+    the one before are left out, if they do so regularly.
 
     Args:
         source: path, or "-" for stdin.
@@ -211,18 +213,22 @@ class _Look:
         shot = max(shots, key=lambda shot: len(shot.times))
         if len(shots) > 1:
             self.warnings.append(f"the clip has cuts; its longest shot of {len(shot.times)} frames was looked at")
-        kept = shot.repeats.distinct()
-        count = int(kept.sum())
+        kept, times = shot.repeats.distinct(), np.asarray(shot.times)
+        gaps: list[str] = []
+        part = longest(self.reader.name, times, self.fps, gaps)
+        self.warnings += gaps
+        count = int(kept[part].sum())
         if count < FEWEST:
             if self.stop.is_set():
                 raise Stopped
             raise OptionError(
                 f"{self.reader.name}: {count} frames in a row are too few to tell a frequency; {FEWEST} are needed"
+                + "".join(line.replace(self.reader.name + ":", ";", 1) for line in gaps)
             )
         assert self.grid is not None
         moved = gathered(np.stack([np.zeros_like(shot.cells[0]), *shot.cells]))
-        moved = moved[kept]
-        timing = find_timing(self.reader.info, np.asarray(shot.times), self.fps, self.warnings, kept)
+        moved = moved[part][kept[part]]
+        timing = find_timing(self.reader.info, times[part], self.fps, self.warnings, kept[part])
         uneven = None if timing.even else timing.times
         sight = self._sight(shot.reference)
         gone = shot.left > LEFT * len(shot.cells)
@@ -232,8 +238,9 @@ class _Look:
                 "choose a shorter part with -ss and -t"
             )
         clear, faint = shapes(moved, timing.rate, self._side, np.where(gone, 0, sight), uneven)
+        clear, faint = self._possible(clear), next(iter(self._possible([faint] if faint else [])), None)
         if not clear and compressed(self.reader):
-            frozen = float(np.mean(np.array(shot.unchanged)[kept][1:]))
+            frozen = float(np.mean(np.array(shot.unchanged)[part][kept[part]][1:]))
             self.warnings += [f"{self.reader.name}: {note}" for note in frozen_notes(frozen)]
         picture = np.rot90(shot.reference.to_rgb(), self.turns)
         if picture.dtype != np.uint8:
@@ -251,6 +258,10 @@ class _Look:
             float(self.reader.info.rate) if self.reader.info.rate else None,
             None if timing.even else timing.top,
         )
+
+    def _possible(self, shapes: list[Shape]) -> list[Shape]:
+        """Without those that reach farther than the picture: what times that fit nothing make of noise."""
+        return [shape for shape in shapes if shape.amplitude <= max(self.size)]
 
     def _sight(self, reference: Frame) -> Field:
         """How much a motion by a px, across and down, changes the pixels of a cell, times their noise."""

@@ -29,6 +29,7 @@ from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
 from magfilter.measure.result import Motion, RegionMotion, main_direction
 from magfilter.measure.shots import OneShot, told
+from magfilter.measure.stretch import longest
 from magfilter.measure.survey import ENOUGH, Pattern, Survey, turn_field
 from magfilter.measure.timing import find_timing
 from magfilter.measure.tracks import Tracks, compressed, notes_on
@@ -346,9 +347,13 @@ class _Job:
     ) -> Motion:
         begun = self.begun_at if self.begin else None
         self.warnings += told(reader.name, self.options.start or 0.0, begun, self.cut, self.skipped, len(tracks))
-        kept = tracks.distinct()
+        kept, times = tracks.distinct(), np.array(tracks.times)
+        part = longest(reader.name, times, self.options.fps, self.warnings)
+        kept[part] |= kept[part].sum() < 2  # of a few frames that are all the same, a rate is not told
+        timing = find_timing(reader.info, times[part], self.options.fps, self.warnings, kept[part])
+        timing = replace(timing, numbers=timing.numbers + part.start)
+        kept[: part.start] = kept[part.stop :] = False
         background.keep(kept)
-        timing = find_timing(reader.info, np.array(tracks.times), self.options.fps, self.warnings, kept)
         lossy = compressed(reader)
         found: list[RegionMotion] = []
         for k, (region, patch, pattern) in enumerate(zip(regions, patches, patterns, strict=True)):
@@ -388,7 +393,7 @@ class _Job:
             warnings=[*dict.fromkeys([*reader.warnings, *self.warnings])],
             interrupted=self.stop.is_set(),
             lost=max(reader.missing, reader.errors),
-            start=(self.options.start or 0.0) + self.begun_at,
+            start=(self.options.start or 0.0) + self.begun_at + (times[part.start] - times[0] if part.start else 0.0),
             um_per_px=self.options.um_per_px,
             settings=self.options.settings,
         )

@@ -1,4 +1,4 @@
-"""Why not a single frame came out of an input, and what to do about it."""
+"""Why not a single frame of an input is of use, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import InputError
 from . import source
 from .tiff import look
 
-__all__ = ["is_animated_webp", "no_frame"]
+__all__ = ["interlaced", "is_animated_webp", "no_frame"]
 
 _ANIMATED = 0x02  # flag of WebP's VP8X chunk
 
@@ -45,6 +45,15 @@ def no_frame(name: str, picture: str, container: Any, stream: Any, errors: int, 
     return InputError(
         f"{name}: no frame of video stream #{stream.index} could be decoded "
         f"({errors} errors); the file is damaged, copy it again"
+    )
+
+
+def interlaced(name: str) -> InputError:
+    """The error to raise of an input whose frames are two half pictures each."""
+    return InputError(
+        f"{name} is interlaced, which magnification would turn into combs; "
+        f"deinterlace it first, e.g. ffmpeg -i {name} -vf bwdif -c:v ffv1 progressive.mkv; "
+        "what is only said to be interlaced takes magfilter --progressive, or -vf setfield=prog in place of bwdif"
     )
 
 

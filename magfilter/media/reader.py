@@ -18,25 +18,23 @@ from ..checks import check_number
 from ..errors import InputError, OptionError
 from . import opacity, probe, source
 from .completeness import expected_frames, missing_frames
-from .convert import read_planes
+from .convert import Cousin, read_planes
+from .demuxed import Demuxed
 from .extra import FrameExtra
 from .frame import Colour, Frame
 from .hwaccel import hardware
-from .joins import Joins
-from .nothing import no_frame
+from .nothing import interlaced, no_frame
 from .packets import CopiedPacket, trimmed
 from .search import SEEK_BACK, missed, seek, wanted
-from .sequence import ASSUMED_RATE, ImageSequence, parse_rate
+from .sequence import ImageSequence, parse_rate
+from .strays import Strays
 from .streams import is_picture
-from .tiff import Tiff, look
-from .timing import FrameClock
+from .timing import FrameClock, Window
 from .uniform import Uniform
 
 __all__ = ["VideoReader"]
 
 _CAPTIONS_WITHIN = 16  # frames; closed captions come with every frame or not at all
-# After this many failures in a row without a packet, the rest of the file is given up.
-_DEMUX_RETRIES = 8
 _FORMATS_WITHOUT_PTS = ("avi",)
 
 
@@ -58,10 +56,9 @@ class VideoReader:
 
     Attributes:
         info: MediaInfo.
-        errors: packets that could not be decoded or read so far.
         corrupt_frames: frames so far that the decoder patched up.
         frames: frames given out so far.
-        missing: frames that the input promised and did not hold; known at the end.
+        missing: frames that the input promised and did not hold, or that are of another size; known at the end.
         pictures: cover art met so far, by stream index.
         warnings: lines for the user, added to while reading.
         expected_frames: how many frames are to be expected, or None if unknown.
@@ -126,7 +123,7 @@ class VideoReader:
         back: int | None,
     ) -> None:
         """Open the input and decode up to the first frame; `_late` then says whether frames before it were missed."""
-        self.errors = 0
+        self._undecoded = 0
         self.corrupt_frames = 0
         self.frames = 0
         self._captions = False
@@ -134,16 +131,8 @@ class VideoReader:
         self.pictures: dict[int, bytes] = {}
         self.warnings: list[str] = []
         self.container = source.open_input(self.name, format, accelerator, self._sequence)
-        if self._sequence is not None and self._sequence.rate is None:
-            self.warnings.append(
-                f"{self.name}: pictures do not say how many make a second; {ASSUMED_RATE} are taken "
-                "(--framerate says otherwise, --fps where motion is measured)"
-            )
-        if self._sequence is not None and (stack := self._picture_file()) and stack.pages > 1:
-            self.warnings.append(
-                f"{self.name}: of every picture only the first of its {stack.pages} pages is read; "
-                "save those as pictures of their own if they are meant"
-            )
+        if self._sequence is not None:
+            self.warnings += self._sequence.notes()
         try:
             self._prepare(start, duration, threads, back)
         except BaseException:
@@ -163,22 +152,26 @@ class VideoReader:
         self._decoder = (self._hwaccel in ("none", "auto") and opacity.decoder(self.stream)) or self.stream
         # Frame threads hold back a frame each: fast for files, latency on a pipe.
         self.stream.codec_context.thread_type = "SLICE" if self.is_pipe else "AUTO"
+        self._origin = Fraction(self.container.start_time or 0, 1_000_000)  # s, the file's own time at its beginning
         self._time_base = probe.fraction(self.stream.time_base) or Fraction(1, 90000)
         self.window = wanted(self.container, start, duration)
         sought = back is not None and not self.is_pipe and self._seek(back)
         rate = probe.frame_rate(self.stream)
         no_pts = any(f in self.container.format.name.split(",") for f in _FORMATS_WITHOUT_PTS)
         self._clock = FrameClock(self._time_base, rate, no_pts)
+        self._step = None if rate is None else 1 / rate / self._time_base
+        self._strays = Strays(self._step, source.is_live(self.name))
         self._reformatter = VideoReformatter()
         self._uniform = Uniform(self.name, self.stream)
         self._first: av.VideoFrame | None = None
         self._first_dts: int | None = None
         self._seen: int | None = None  # pts of the first frame decoded, wanted or not
-        self._decoded = self._discarded = 0
+        self._end: int | None = None  # where the last one that was wanted ends
+        self._decoded = self._discarded = self._sent = 0
         self._stopped = self._told_interlaced = False
-        self._reached = 0.0
         self.skipped = 0
-        self._joins = Joins(self.container.format.name)
+        self._changed: Window | None = None  # up to where the frames are of other sizes
+        self._demuxed = Demuxed(self.container)
         self._source = self._items()
         self._ahead: deque[Frame | CopiedPacket] = deque()
         self._late = False
@@ -214,12 +207,7 @@ class VideoReader:
         self._first = None
         # The container's field order is often wrong; the frame's own flag is what the decoder did.
         if self.info.interlaced and not self._progressive:
-            raise InputError(
-                f"{self.name} is interlaced, which magnification would turn into combs; "
-                f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv; "
-                "what is only said to be interlaced takes magfilter --progressive, or -vf setfield=prog in place "
-                "of bwdif"
-            )
+            raise interlaced(self.name)
 
     def _no_frame(self) -> InputError:
         if self._stopped:
@@ -228,16 +216,13 @@ class VideoReader:
         if self.window.begin and (self._decoded or not self.errors):
             return InputError(f"{self.name} ends before the start that was asked for; give a smaller start")
         on = None if self._hwaccel in ("none", "auto") else self._hwaccel
-        return no_frame(self.name, self._first_file, self.container, self.stream, self.errors, on)
+        file = self.name if self._sequence is None else self._sequence.name(self._sequence.first)
+        return no_frame(self.name, file, self.container, self.stream, self.errors, on)
 
     @property
-    def _first_file(self) -> str:
-        """The input's own name, or that of its first picture."""
-        return self.name if self._sequence is None else self._sequence.name(self._sequence.first)
-
-    def _picture_file(self) -> Tiff | None:
-        """What the first picture, or the only one, holds beyond what libav tells; None unless it is a TIFF."""
-        return look(self._first_file)
+    def errors(self) -> int:
+        """Packets that could not be decoded or read so far."""
+        return self._undecoded + self._demuxed.errors
 
     @property
     def expected_frames(self) -> int | None:
@@ -303,53 +288,32 @@ class VideoReader:
                 self._reading.release()
 
     def _items(self) -> Iterator[Frame | CopiedPacket]:
-        for packet in self._packets():
+        for packet in self._demuxed:
             if packet.stream.index != self.stream.index:
                 if is_picture(packet.stream):
                     if packet.stream.index in self.pictures:
                         continue  # libav sends cover art again after a seek
                     self.pictures[packet.stream.index] = bytes(packet)
-                copied = trimmed(packet, self.window)
+                copied = trimmed(packet, self._changed or self.window)
                 if copied is not None:
                     yield copied
                 continue
             if self._stopped:
                 if self.window.end is not None and self._well_after(packet):
                     break
+                if self._changed and not self.window.after(packet.dts or 0, self._time_base):
+                    self._sent += not packet.is_discard
                 continue
             if self._first_dts is None:
                 self._first_dts = packet.dts
             self._discarded += bool(packet.is_discard)
+            self._sent += not packet.is_discard
             yield from self._decode(packet)
         if not self._stopped:
             yield from self._decode(None)
+        for frame, pts in self._strays.rest():
+            yield from self._fitting(frame, pts)
         self._report()
-
-    def _packets(self) -> Iterator[Any]:
-        """Packets in file order. After a read error demuxing goes on until nothing comes any more."""
-        failures = 0
-        while failures < _DEMUX_RETRIES:
-            try:
-                for packet in self.container.demux():
-                    if packet.size == 0 and packet.dts is None:
-                        continue  # PyAV's mark that a stream has ended
-                    failures = 0
-                    yield from self._joined(packet)
-                break
-            except av.error.FFmpegError:
-                self.errors += failures == 0
-                failures += 1
-        yield from self._joined(None)
-
-    def _joined(self, packet: Any | None) -> Iterator[Any]:
-        """The packets that may go on after this one, or at the end, with times that go on."""
-        for each in self._joins.rest() if packet is None else self._joins(packet):
-            self._note_end(each)
-            yield each
-
-    def _note_end(self, packet: Any) -> None:
-        if packet.pts is not None and packet.time_base:
-            self._reached = max(self._reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
 
     def _decode(self, packet: Any) -> Iterator[Frame]:
         try:
@@ -357,29 +321,42 @@ class VideoReader:
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError):
-            self.errors += 1
+            self._undecoded += 1
             return
-        for frame in frames:
-            pts = self._clock(frame, self._first_dts)
-            self._decoded += 1
-            if self._seen is None:
-                self._seen = pts
-            if self.window.before(pts, self._time_base):
-                continue
-            if self.window.after(pts, self._time_base):
-                self._stopped = True
-                return
-            yield self._convert(frame, pts)
+        for each in frames:
+            for frame, pts in self._strays(each, self._clock(each, self._first_dts)):
+                yield from self._fitting(frame, pts)
 
-    def _convert(self, frame: av.VideoFrame, pts: int) -> Frame:
+    def _fitting(self, frame: av.VideoFrame, pts: int) -> Iterator[Frame]:
+        """The frame if it is wanted, and of the first one's size."""
+        if self._stopped:
+            return
+        self._decoded += 1
+        if self._seen is None:
+            self._seen = pts
+        if self.window.before(pts, self._time_base):
+            return
+        if self.window.after(pts, self._time_base):
+            self._stopped = True
+            return
         if not self._uniform.begun:
             self._first = frame
-        how = self._uniform(frame, self._decoded - 1)
+        end = pts if self._end is None else max(pts, self._end)  # what is joined on may have times of its own
+        how = self._uniform(frame, self._decoded - 1, float(end * self._time_base - self._origin))
         self.warnings += self._uniform.warnings
         self._uniform.warnings.clear()
+        if how is None:
+            # Nothing more can be used; the rest is read to know how much that is.
+            self._stopped, self._decoded = True, self._decoded - 1
+            self._changed = Window(self.window.begin, round(end * self._time_base * 1_000_000))
+            return
+        self._end = pts + (frame.duration or round(self._step or 0))
+        yield self._convert(frame, pts, how)
+
+    def _convert(self, frame: av.VideoFrame, pts: int, how: Cousin) -> Frame:
         self.corrupt_frames += bool(frame.is_corrupt)
-        interlaced = bool(frame.interlaced_frame)
-        if interlaced and self._decoded > 1 and not self._told_interlaced and not self._progressive:
+        combed = bool(frame.interlaced_frame)
+        if combed and self._decoded > 1 and not self._told_interlaced and not self._progressive:
             self._told_interlaced = True
             self.warnings.append(f"{self.name} is interlaced from frame {self._decoded - 1} on; expect combs there")
         # Asking for side data ties a PyAV frame and itself into a knot that only the garbage collector
@@ -395,7 +372,7 @@ class VideoReader:
             pts=pts - self.window.shift(self._time_base),
             time_base=self._time_base,
             duration=frame.duration or None,
-            extra=FrameExtra(interlaced, frame if captions else None),
+            extra=FrameExtra(combed, frame if captions else None),
         )
 
     def _well_after(self, packet: Any) -> bool:
@@ -410,10 +387,13 @@ class VideoReader:
             self.warnings.append(f"{self.name}: {self.errors} packets could not be decoded and were skipped")
         if self.corrupt_frames:
             self.warnings.append(f"{self.name}: {self.corrupt_frames} damaged frames were patched by the decoder")
-        self.warnings += self._joins.warnings(self.name)
+        self.warnings += self._demuxed.warnings(self.name)
+        self.warnings += self._strays.warnings(self.name, self._time_base, self._origin)
+        if self._changed:
+            self.missing = max(1, self._sent - self._decoded)
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
         self.missing, line = missing_frames(
-            self.name, self.info, self.window, self._decoded, self._discarded, self._reached
+            self.name, self.info, self.window, self._decoded, self._discarded, self._demuxed.reached
         )
         self.warnings += [line] if line else []

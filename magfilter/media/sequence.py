@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from ..errors import InputError, OptionError, OutputError
 from ..locks import BUSY, hold
+from .tiff import look
 
 __all__ = ["ASSUMED_RATE", "ENCODERS", "ImageSequence", "PictureFiles", "encoder_of", "is_pattern", "parse_rate"]
 
@@ -118,6 +119,22 @@ class ImageSequence:
         """What libav has to be told."""
         return {"start_number": str(self.first), "framerate": str(self.rate or ASSUMED_RATE)}
 
+    def notes(self) -> list[str]:
+        """Lines for the user about what the pictures do not say, or hold beyond what is read."""
+        notes = []
+        if self.rate is None:
+            notes.append(
+                f"{self.pattern}: pictures do not say how many make a second; {ASSUMED_RATE} are taken "
+                "(--framerate says otherwise, --fps where motion is measured)"
+            )
+        stack = look(self.name(self.first))
+        if stack and stack.pages > 1:
+            notes.append(
+                f"{self.pattern}: of every picture only the first of its {stack.pages} pages is read; "
+                "save those as pictures of their own if they are meant"
+            )
+        return notes
+
 
 def _numbers(pattern: str) -> list[int]:
     """Numbers of the files that `pattern` names, rising."""
@@ -160,7 +177,8 @@ class PictureFiles:
         name: what libav opens; options: what its muxer has to be told.
 
     Raises:
-        OutputError: see `check`; or another program is writing them, or the folder cannot be written to.
+        OutputError: see `check`; or another program is writing them, something that is no file has the name of
+            their lock, or the folder cannot be written to.
     """
 
     pipe = False

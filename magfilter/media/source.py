@@ -12,6 +12,7 @@ import av.error
 from av.stream import Disposition
 
 from ..errors import InputError, OptionError
+from .playlists import refused, whole_in_one
 from .probe import describe_streams
 from .sequence import ImageSequence
 from .tiff import look
@@ -67,12 +68,12 @@ def open_input(
             known = False
         if not known:
             raise OptionError(f"unknown input format '{format}'; use one that `ffmpeg -demuxers` lists, such as nut")
-    options = {}
+    options = {"format_whitelist": whole_in_one(source)} if format is None else {}
     if pictures is not None:
-        name, options = "file:" + source, pictures.options
+        name, options = "file:" + source, {**options, **pictures.options}
     elif is_pipe(source):
         # A live pipe must not wait for 20 frames only to guess a frame rate.
-        name, options = "pipe:0", {"fpsprobesize": "0"}
+        name, options = "pipe:0", {**options, "fpsprobesize": "0"}
     else:
         name = _libav_name(source)
         path = Path(source)
@@ -94,7 +95,7 @@ def open_input(
             raise
         raise InputError(f"{source} cannot be decoded on the GPU: {error}; use --hwaccel none, or auto") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _open_failed(source, error) from error
+        raise refused(source, error) or _open_failed(source, error) from error
     if format is None and container.format.name in _NOT_MEDIA:
         container.close()
         raise InputError(f"{source} is not media that libav can read; give a video file")

@@ -150,7 +150,7 @@ class PartFile:
 
     Raises:
         OutputError: exists, is the input, is a directory, its folder cannot be written to, or another program is
-            writing it.
+            writing it, or something that is no file has the hidden name.
     """
 
     def __init__(self, target: str, source: str, overwrite: bool) -> None:
