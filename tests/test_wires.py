@@ -60,5 +60,5 @@ def test_the_word_of_the_judge_for_rest_stands_only_where_the_picture_bears_it_o
     rests, shown = looked(frame, moving)
     assert rests.max() < 0.05
     assert 0.85 < shown.mean() < 1.05
-    assert looked(reference, moving)[0].min() == 1, "nothing moves, and the flow so far is wrong"
-    assert looked(frame, flow)[0].min() == 1, "no flow explains it better"
+    assert looked(reference, moving)[0].min() > 0.99, "nothing moves, and the flow so far is wrong"
+    assert looked(frame, flow)[0].min() > 0.99, "no flow explains it better"
