@@ -16,6 +16,7 @@ from magfilter.ahead import Ahead, looking_ahead
 from magfilter.align import Aligned
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
+from magfilter.backends.output import run_checked
 from magfilter.blocks import block_side
 from magfilter.checks import check_factor, check_number, check_threads
 from magfilter.cuts import CutDetector, thumbnail
@@ -150,8 +151,8 @@ class Magnifier:
             at_once = 1
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
         self._renderer: Renderer = PlaneRenderer(self.engine)
-        run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
-        self.levelled = Levelled(lambda one, two: run(one, two, factor))
+        engine, factor = self.engine, self.alpha  # what measures flow does not look at the factor
+        self.levelled = Levelled(lambda one, two: run_checked(engine, one, two, factor))
         """Takes changing light out of what is measured."""
         self._motion: Callable[[Array, Array], Array] = self.levelled
         if (detrend if align is None else align) and self.engine.model.descriptor.output == "flow":
