@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..checks import check_number
 from ..errors import InputError, OptionError
+from ..printable import quoted
 from . import opacity, probe, source
 from .completeness import expected_frames, missing_frames
 from .convert import read_planes
@@ -216,7 +217,7 @@ class VideoReader:
         if self.info.interlaced and not self._progressive:
             raise InputError(
                 f"{self.name} is interlaced, which magnification would turn into combs; "
-                f"deinterlace it first, e.g. ffmpeg -i {self.name} -vf bwdif -c:v ffv1 progressive.mkv; "
+                f"deinterlace it first, e.g. ffmpeg -i {quoted(self.name)} -vf bwdif -c:v ffv1 progressive.mkv; "
                 "what is only said to be interlaced takes magfilter --progressive, or -vf setfield=prog in place "
                 "of bwdif"
             )
