@@ -8,10 +8,9 @@ from typing import Any
 
 from av.format import Flags
 
-from . import probe
-
 from ..errors import OutputError
 from ..printable import quoted
+from . import probe
 
 __all__ = ["Rising", "beyond"]
 
