@@ -122,6 +122,11 @@ def told_in_a_line(verbose: bool) -> Iterator[None]:
             raise
         if verbose:
             traceback.print_exc()
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+            raise MagfilterError(
+                "the system starts no more threads: no memory is left, or a limit is reached (ulimit -v, ulimit -u); "
+                "try fewer --threads"
+            ) from None
         kind = type(error).__name__
         raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
 

@@ -12,6 +12,8 @@ from clips import Clips
 
 from magfilter import MagnifyOptions, OptionError, OutputError, VideoReader, magnify_video
 from magfilter.arguments import seconds
+from magfilter.command import told_in_a_line
+from magfilter.errors import MagfilterError
 from magfilter.find.command import band_around
 from magfilter.find.vibrations import find_vibrations
 from magfilter.magnifier import Magnifier
@@ -134,3 +136,9 @@ def test_a_closed_stdout_is_said_before_the_work(clips: Clips, module, words):
     )
     assert done.returncode == 1
     assert b"standard output is closed" in done.stderr
+
+
+def test_no_more_threads_is_the_systems_limit():
+    with pytest.raises(MagfilterError, match="starts no more threads") as refused, told_in_a_line(False):
+        raise RuntimeError("can't start new thread")
+    assert "internal error" not in str(refused.value)
