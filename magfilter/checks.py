@@ -64,7 +64,7 @@ def check_duration(value: Any) -> float:
 def check_px(name: str, value: Any, *, none: bool = False) -> float:
     """A length in the picture, as `check_number`; with `none` it may be 0."""
     low, high = PX
-    expected = f"{'0 or ' if none else ''}more than 0 px, {low:g} to {high:g}"
+    expected = f"0 or more px, at most {high:g}" if none else f"more than 0 px, {low:g} to {high:g}"
     return check_number(name, value, expected, lambda x: low <= x <= high or (none and x == 0))
 
 
