@@ -53,7 +53,7 @@ def seconds(text: str | float) -> float:
     *units, last = digits.split(":")
     try:
         time = float(last) + sum(int(unit) * 60.0**n for n, unit in enumerate(reversed(units), 1))
-    except ValueError:
+    except (ValueError, OverflowError):
         time = None
     if time is None or len(units) > 2:
         raise click.BadParameter(f"{text!r} is not a time; give seconds (12.5) or [HH:]MM:SS (1:30)")
@@ -164,7 +164,9 @@ def stretch_options(what: str, true_rate: bool = False) -> Callable[[Command], C
     """
     clock = "; as -ss, of the container's time, whatever --fps says" if true_rate else ""
     options = (
-        click.option("-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, or [HH:]MM:SS."),
+        click.option(
+            "-ss", "--start", type=seconds, metavar="TIME", help="Begin here: seconds, 1e9 at most, or [HH:]MM:SS."
+        ),
         click.option(
             "-t",
             "--duration",
@@ -214,14 +216,14 @@ _TARGETING_OPTIONS = (
         type=float,
         default=0.0,
         metavar="PX",
-        help="Make the mask larger all around; one drawn along the outline needs about 8.",
+        help="Make the mask larger all around, by a million px at most; one drawn along the outline needs about 8.",
     ),
     click.option(
         "--mask-feather",
         type=float,
         default=0.0,
         metavar="PX",
-        help="Soft edge: outside mask and regions alpha fades over so many px.",
+        help="Soft edge: outside mask and regions alpha fades over so many px, a million at most.",
     ),
     click.option(
         "--segment",
@@ -258,7 +260,8 @@ _CHOOSING_OPTIONS = (
         "--fps",
         type=float,
         metavar="RATE",
-        help="True frames a second, for --band and --notch, where the input says otherwise (high-speed footage).",
+        help="True frames a second, 1e-9 to 1e12, for --band and --notch, where the input says otherwise "
+        "(high-speed footage).",
     ),
     click.option(
         "--detrend",
@@ -269,7 +272,8 @@ _CHOOSING_OPTIONS = (
         "--max-shift",
         type=float,
         metavar="PX",
-        help="Show nothing farther than this from where it is in the frame; the limit is soft from half of it on.",
+        help="Show nothing farther than this from where it is in the frame, a millionth px to a million; the "
+        "limit is soft from half of it on.",
     ),
     click.option(
         "--smooth",

@@ -41,13 +41,14 @@ from magfilter.errors import CorruptInput, OptionError, Stopped
 from magfilter.info import describe_job
 from magfilter.magnifier import CROSS_FADE
 from magfilter.media import EncodeOptions
-from magfilter.media.descriptors import is_terminal
+from magfilter.media.descriptors import descriptor, is_terminal
 from magfilter.media.hwaccel import HWACCELS
 from magfilter.media.source import is_pipe
 from magfilter.options import MagnifyOptions
 from magfilter.pipeline import Job
 from magfilter.progress import ProgressPrinter
 from magfilter.report import Report
+from magfilter.stdout import require_stdout
 from magfilter.suggest import suggest_alpha
 
 __all__ = ["main"]
@@ -231,6 +232,8 @@ def command(source: str, target: str | None, **o: Any) -> None:
         raise OptionError("stdin is a terminal; pipe a video into it, or name a file")
     if target is not None and is_terminal(target) and not o["info"]:
         raise OptionError("stdout is a terminal; pipe it into a player or encoder, or name a file")
+    if o["info"] or (target is not None and descriptor(target) == 1):
+        require_stdout()
     with ExitStack() as held:
         if o["adapt"] and not o["info"]:
             adapted = adapted_model(source, options, o["adapt_minutes"], quiet=o["quiet"])
@@ -273,8 +276,7 @@ def _work(
         options = replace(options, alpha=found.alpha)
     with Job(source, target, options, stop=stop, dry=o["info"]) as job:
         if o["info"]:
-            # Names that are no valid UTF-8 are shown, not choked on.
-            click.echo(describe_job(job).encode(errors="backslashreplace").decode())
+            click.echo(describe_job(job))
             return job.report
         if job.magnifier.moves_here:
             compile_ahead(printer.line)

@@ -25,10 +25,11 @@ from magfilter.media.descriptors import cannot_go_back
 from magfilter.media.sequence import PictureFiles
 from magfilter.media.target import part_path
 from magfilter.memory import keep_freed_memory
+from magfilter.printable import printable
 from magfilter.progress import ProgressPrinter
 from magfilter.report import Report
 from magfilter.stages import THREAD_PREFIX, start_stage
-from magfilter.stdout import StdoutError, watch_stdout
+from magfilter.stdout import StdoutError, fill_in_stdout, watch_stdout
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -121,6 +122,11 @@ def told_in_a_line(verbose: bool) -> Iterator[None]:
             raise
         if verbose:
             traceback.print_exc()
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+            raise MagfilterError(
+                "the system starts no more threads: no memory is left, or a limit is reached (ulimit -v, ulimit -u); "
+                "try fewer --threads"
+            ) from None
         kind = type(error).__name__
         raise MagfilterError(f"internal error ({kind}: {_one_line(error)}); -v shows where; please report it") from None
 
@@ -193,7 +199,7 @@ def _run(command: click.Command, name: str, arguments: list[str] | None) -> int:
             letter = error.option_name
             whole = next((word for word in words if word[:2] == letter), letter)
             text = text.replace(repr(letter), repr(whole))
-        click.echo(f"{name}: {text}; see {name} --help", err=True)
+        click.echo(f"{name}: {printable(text)}; see {name} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted):
         return EXIT_INTERRUPTED
@@ -241,11 +247,14 @@ def _reader_gone(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _open_missing_streams() -> None:
     """Fill in standard streams that were closed (2>&-): the output must not be opened in their place."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)
+            if name == "stdout":
+                fill_in_stdout(number)
+            else:
+                setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (it stays open)

@@ -12,6 +12,7 @@ from magfilter.errors import OutputError
 from magfilter.media.descriptors import descriptor
 from magfilter.media.target import check_target
 from magfilter.pipeline import Job
+from magfilter.printable import printable
 
 __all__ = ["describe_job"]
 
@@ -70,7 +71,7 @@ def describe_job(job: Job) -> str:
             except OutputError as error:
                 notes.append(str(error))
         lines += [f"           warning: {note}" for note in notes]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))  # each is one, whatever the names and tags in it say
 
 
 def _helped(engine: Engine) -> str:

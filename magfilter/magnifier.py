@@ -16,8 +16,9 @@ from magfilter.ahead import Ahead, looking_ahead
 from magfilter.align import Aligned
 from magfilter.anchor import Carry, RunningMean, outgrown
 from magfilter.backends import Engine, Renderer, open_engine
+from magfilter.backends.output import run_checked
 from magfilter.blocks import block_side
-from magfilter.checks import check_factor, check_number, check_threads
+from magfilter.checks import check_factor, check_number, check_proxy, check_px, check_threads
 from magfilter.cuts import CutDetector, thumbnail
 from magfilter.errors import OptionError
 from magfilter.exposure import Levelled
@@ -126,10 +127,10 @@ class Magnifier:
     ) -> None:
         self.alpha = check_factor("alpha", alpha)
         self.policy = reference if isinstance(reference, ReferencePolicy) else ReferencePolicy.parse(reference)
-        self.proxy = check_number("proxy", proxy, "0 (full size) or a number of megapixels", lambda x: x >= 0)
+        self.proxy = check_proxy(proxy)
         for name, value in (("max_shift", max_shift), ("smooth", smooth)):
             if value is not None:
-                check_number(name, value, "more than 0 px", lambda x: x > 0)
+                check_px(name, value)
         check_number("cross_fade", cross_fade, "0 (jump) or a number of seconds", lambda x: x >= 0)
         threads = check_threads(threads)
         check_number("at_once", at_once, "a number of frames, 1 or more", lambda x: x >= 1 and x == int(x))
@@ -150,8 +151,8 @@ class Magnifier:
             at_once = 1
         self.engine: Engine = open_engine(os.fspath(model), backend, device, threads, at_once)
         self._renderer: Renderer = PlaneRenderer(self.engine)
-        run, factor = self.engine.run, self.alpha  # what measures flow does not look at the factor
-        self.levelled = Levelled(lambda one, two: run(one, two, factor))
+        engine, factor = self.engine, self.alpha  # what measures flow does not look at the factor
+        self.levelled = Levelled(lambda one, two: run_checked(engine, one, two, factor))
         """Takes changing light out of what is measured."""
         self._motion: Callable[[Array, Array], Array] = self.levelled
         if (detrend if align is None else align) and self.engine.model.descriptor.output == "flow":

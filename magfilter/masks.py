@@ -47,6 +47,7 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 ASPECT = 0.01  # by how much the aspect of a mask may differ from the picture's
+SHOWN = 200  # characters of what is wrong with a file
 BAND = 16  # rows whose distances are found together: so many stay in the processor's cache
 
 
@@ -135,7 +136,7 @@ def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
     except FileNotFoundError:
         raise InputError(f"{os.fspath(path)} does not exist; check the path") from None
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = " ".join(str(error)[:SHOWN].split()) or type(error).__name__  # NumPy shows all of a header
         raise InputError(f"{os.fspath(path)} is no readable .npy array ({line}); write it with numpy.save") from None
 
 

@@ -14,7 +14,16 @@ from typing import Any, cast
 import numpy as np
 
 from magfilter.backends import BACKENDS
-from magfilter.checks import check_factor, check_number, check_threads
+from magfilter.checks import (
+    check_duration,
+    check_factor,
+    check_number,
+    check_proxy,
+    check_px,
+    check_rate,
+    check_start,
+    check_threads,
+)
 from magfilter.compare import COMPARISONS
 from magfilter.errors import OptionError
 from magfilter.magnifier import CROSS_FADE, DEFAULT_PROXY
@@ -52,16 +61,16 @@ class MagnifyOptions:
         segment: clicks on the object in the reference, each "x,y" or two numbers; Segment Anything makes the
             mask of it. Needs that package, and `segment_weights`, the file of its weights.
         mask_invert: magnify what the mask leaves out; it is inverted first, then grown and its edge softened.
-        mask_grow: px by which the mask is made larger all around.
-        mask_feather: px outside mask and regions over which their alpha fades to what surrounds them.
+        mask_grow: px by which the mask is made larger all around, up to a million.
+        mask_feather: px, up to a million, outside mask and regions over which their alpha fades to what surrounds them.
         band: (LOW, HIGH) Hz or "LOW:HIGH", the motion that is magnified; None for all.
         notch: such bands that are not magnified; also a single one.
-        fps: the true frames a second, for band and notch; None for what the input says.
+        fps: the true frames a second, 1e-9 to 1e12, for band and notch; None for what the input says.
         detrend, max_shift, smooth, align: see `magfilter.Magnifier`.
         compare: write the input beside the output ("side"), above it ("stack"), or the left half of the one and
             the right half of the other ("split"), labelled; None for the output alone.
         show_flow: draw the measured motion over the output, or the part of it that is magnified.
-        start, duration: seconds of the input to work on; None for all of it.
+        start, duration: seconds of the input to work on, 1e9 at most; None for all of it.
         encode: encoder, quality, pixel format and container.
         framerate: frames a second of an image sequence, a number or text such as "24000/1001"; None for 25.
         progressive: take an input for progressive that is flagged as interlaced.
@@ -130,9 +139,11 @@ class MagnifyOptions:
         if self.alpha_keys:
             object.__setattr__(self, "alpha_keys", Ramp.parse(self.alpha_keys).keys)
         self._number("cross_fade", "0 (jump) or a number of seconds", lambda x: x >= 0)
-        self._number("proxy", "0 (full size) or a number of megapixels", lambda x: x >= 0)
-        self._number("start", "0 or more seconds", lambda x: x >= 0, optional=True)
-        self._number("duration", "more than 0 seconds", lambda x: x > 0, optional=True)
+        object.__setattr__(self, "proxy", check_proxy(self.proxy))
+        if self.start is not None:
+            object.__setattr__(self, "start", check_start(self.start))
+        if self.duration is not None:
+            object.__setattr__(self, "duration", check_duration(self.duration))
         if self.framerate is not None:
             object.__setattr__(self, "framerate", parse_rate(self.framerate))
         self._number("max_error_rate", "a share between 0 and 1", lambda x: 0 <= x <= 1)
@@ -234,9 +245,11 @@ class MagnifyOptions:
         band, notch = None if self.band is None else parse_band(self.band), parse_bands(self.notch)
         object.__setattr__(self, "band", band)
         object.__setattr__(self, "notch", notch)
-        self._number("fps", "more than 0 frames a second", lambda x: x > 0, optional=True)
-        self._number("max_shift", "more than 0 px", lambda x: x > 0, optional=True)
-        self._number("smooth", "more than 0 px", lambda x: x > 0, optional=True)
+        if self.fps is not None:
+            object.__setattr__(self, "fps", check_rate(self.fps))
+        for name in ("max_shift", "smooth"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, check_px(name, getattr(self, name)))
         velocity = ReferencePolicy.parse(self.reference).kind == "previous"
         part = MotionPart(band, notch, self.detrend, self.fps, velocity=velocity)
         if self.fps is not None and not part.timed:
@@ -266,8 +279,8 @@ class MagnifyOptions:
         object.__setattr__(self, "segment", tuple(_click(item) for item in clicks))
         if self.segment and self.mask is not None:
             raise OptionError("segment makes the mask that mask gives; choose one of --segment and --mask")
-        self._number("mask_grow", "0 or more px", lambda x: x >= 0)
-        self._number("mask_feather", "0 or more px", lambda x: x >= 0)
+        for name in ("mask_grow", "mask_feather"):
+            object.__setattr__(self, name, check_px(name, getattr(self, name), none=True))
         masked = self.mask is not None or bool(self.segment)
         if self.mask_invert and not masked:
             raise OptionError("mask_invert has no mask to invert; give one with --mask FILE")
@@ -278,11 +291,9 @@ class MagnifyOptions:
                 f"mask_feather {self.mask_feather:g} has no edge to soften; give --mask FILE or --roi x,y,width,height"
             )
 
-    def _number(self, name: str, expected: str, fits: Callable[[Any], bool], optional: bool = False) -> None:
+    def _number(self, name: str, expected: str, fits: Callable[[Any], bool]) -> None:
         """Refuse the attribute unless it is a finite number that fits."""
-        value = getattr(self, name)
-        if value is not None or not optional:
-            object.__setattr__(self, name, check_number(name, value, expected, fits))
+        object.__setattr__(self, name, check_number(name, getattr(self, name), expected, fits))
 
 
 def _numbers(value: Any) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.backends import Engine
+from magfilter.backends.output import run_checked
 from magfilter.errors import OptionError
 from magfilter.media.colour import from_rgb_float
 from magfilter.media.frame import Frame
@@ -68,5 +69,5 @@ def painted(engine: Engine, reference: Array, seen: Array, frame: Frame, alpha: 
         return frame
     count = passes(engine.model.descriptor, alpha)
     for _ in range(count):  # each against the same reference
-        seen = engine.run(reference, np.clip(seen, 0, 1), alpha ** (1 / count))
+        seen = run_checked(engine, reference, np.clip(seen, 0, 1), alpha ** (1 / count))
     return from_rgb_float(seen[:, : frame.height, : frame.width], frame)

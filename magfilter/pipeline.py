@@ -109,6 +109,7 @@ class Job:
         self.report = Report()
         self._decoding: threading.Thread | None = None
         self._encoding: threading.Thread | None = None
+        self._stuck: list[threading.Thread] = []  # in a network that does not return
         self._slow: list[str] = []  # of bands
         name = None if target is None else os.fspath(target)
         self.to_pipe = name is not None and cannot_go_back(name)
@@ -317,10 +318,16 @@ class Job:
         stages.append(start_stage("measure", measure, measured.end, failures, gone))
         stages.append(start_stage("render", render, magnified.end, failures, gone))
         self._encoding = start_stage("encode", encode, lambda: news.put(None), failures, gone)
+        written, since, given_up = 0, time.perf_counter(), False
         try:
             while self._encoding.is_alive() or not news.empty():
+                if report.frames > written or not stop.is_set():
+                    written, since = report.frames, time.perf_counter()
                 if stop.is_set():
                     decoded.end()  # on behalf of a decoder that may be waiting for a pipe
+                    if time.perf_counter() - since > PATIENCE:
+                        given_up = True
+                        measured.end()  # and of a network that may never return: the file is whole without its frame
                 with contextlib.suppress(queue.Empty):
                     step = news.get(timeout=POLL)
                     if step and progress:
@@ -329,7 +336,8 @@ class Job:
             gone.set()
             self._decoding.join(PATIENCE_PIPE if is_live(self.source) else PATIENCE)
             for stage in stages:
-                stage.join()
+                stage.join(PATIENCE_PIPE if given_up else None)
+            self._stuck = [stage for stage in stages if stage.is_alive()]
             self._encoding.join(PATIENCE_PIPE if self.to_pipe else None)
             report.seconds = time.perf_counter() - started
             report.references = magnifier.references
@@ -368,7 +376,7 @@ class Job:
             self.writer.abort()
         if not (self._decoding and self._decoding.is_alive()):
             self.reader.close()
-            if self.targets:
+            if self.targets and not self._stuck:
                 self.targets.close()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
+from magfilter.printable import printable
 from magfilter.report import Progress, Report
 
 __all__ = ["ProgressPrinter"]
@@ -41,18 +42,18 @@ class ProgressPrinter:
         self._warned: set[str] = set()
 
     def line(self, text: str) -> None:
-        """Print a line of its own, above the bar."""
+        """Print a line of its own, or several, above the bar."""
         if self._quiet:
             return
         self.clear()
-        self._write(text + "\n")
+        self._write("\n".join(map(printable, text.split("\n"))) + "\n")
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Print those warnings that were not printed before."""
         for warning in warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
-                self.line(f"magfilter: warning: {warning}")
+                self.line(printable(f"magfilter: warning: {warning}"))
 
     def update(self, progress: Progress) -> None:
         """Show how far the job is, if it is time to."""

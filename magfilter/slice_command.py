@@ -26,6 +26,7 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.models import DEFAULT_MODEL
 from magfilter.options import MagnifyOptions
+from magfilter.printable import printable
 from magfilter.progress import ProgressPrinter
 from magfilter.report import Progress
 from magfilter.slices import Picture, Sampler, enlarged, sheet
@@ -113,7 +114,7 @@ def command(clip: str, target: str, beside: tuple[str, ...], **o: Any) -> None:
             write_png(target, picture, clip, o["overwrite"])
     finally:
         printer.clear()
-    printer.line(f"{target}: {picture.shape[1]}x{picture.shape[0]}")
+    printer.line(f"{printable(target)}: {picture.shape[1]}x{picture.shape[0]}")
 
 
 def _picture(clips: list[str], o: dict[str, Any], printer: ProgressPrinter, stop: threading.Event) -> Picture:

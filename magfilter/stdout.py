@@ -9,7 +9,7 @@ from typing import Any
 
 from magfilter.errors import OutputError
 
-__all__ = ["StdoutError", "watch_stdout"]
+__all__ = ["StdoutError", "fill_in_stdout", "require_stdout", "watch_stdout"]
 
 
 class StdoutError(OutputError):
@@ -33,6 +33,34 @@ class _Watched(io.FileIO):
             raise StdoutError(
                 f"standard output cannot be written: {why}; free some space or send it elsewhere"
             ) from None
+
+
+class _Closed(io.FileIO):
+    """Stands where the process was given no standard output (>&-), and says so when it is written to."""
+
+    def write(self, data: object) -> int:
+        raise _closed()
+
+
+def _closed() -> StdoutError:
+    return StdoutError(
+        "standard output is closed, and what was to be said there would be lost; open it, or leave out >&-"
+    )
+
+
+def fill_in_stdout(number: int) -> None:
+    """Let sys.stdout be a stream on a descriptor that was opened in place of one that was closed."""
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed(number, "w", closefd=False)), errors="backslashreplace")
+
+
+def require_stdout() -> None:
+    """Refuse to begin with what will be printed in the end where nothing can be.
+
+    Raises:
+        StdoutError: standard output was closed.
+    """
+    if isinstance(getattr(getattr(sys.stdout, "buffer", None), "raw", None), _Closed):
+        raise _closed()
 
 
 def watch_stdout(reader_gone: Callable[[BaseException], bool]) -> None:

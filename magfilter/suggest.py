@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.ahead import looking_ahead
+from magfilter.checks import check_px
 from magfilter.errors import OptionError, Stopped
 from magfilter.exposure import Stretch
 from magfilter.measured import Measured
@@ -91,7 +92,7 @@ def suggest_alpha(
     Args:
         source: path of a file, which is read through.
         options: of the job; `alpha` does not count. Further keyword arguments replace single fields of it.
-        size: px, above 0; None for 3 % of the picture's shorter side.
+        size: px, above 0 and up to a million; None for 3 % of the picture's shorter side.
         progress: called after every frame that was looked at, in the calling thread.
         stop: set it to end early.
 
@@ -102,8 +103,8 @@ def suggest_alpha(
         Stopped: `stop` was set.
     """
     options = replace(options or MagnifyOptions(), **changes)
-    if size is not None and not (math.isfinite(size) and size > 0):
-        raise OptionError(f"alpha chosen for a size takes more than 0 px, got {size:g}")
+    if size is not None:
+        check_px("alpha chosen for a size", size)
     if options.alpha_end is not None or options.alpha_keys or options.alpha_map is not None:
         raise OptionError("alpha that changes over time or with the place cannot be chosen by the clip; give numbers")
     options = replace(options, alpha=OWN, compare=None, show_flow=False)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.checks import check_number
+from magfilter.checks import check_rate
 from magfilter.errors import OptionError
 from magfilter.ground import global_motion
 
@@ -31,6 +31,7 @@ __all__ = ["Band", "MotionFilter", "MotionPart", "design", "parse_band", "parse_
 
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
+SLOWEST = 1e-6  # of the rate, the lowest edge of a band that is not 0
 Band = tuple[float, float]  # (LOW, HIGH) Hz, 0 ≤ LOW < HIGH
 
 
@@ -86,13 +87,20 @@ def design(kind: Literal["band", "notch"], band: Band, rate: float) -> Floats:
         rate: samples a second.
 
     Raises:
-        OptionError: the band reaches half the rate or more, beyond which frames cannot tell frequencies apart.
+        OptionError: the band reaches half the rate or more, beyond which frames cannot tell frequencies apart, or less
+            than a millionth of it, where a filter is lost in rounding.
     """
     low, high = band
     if high >= rate / 2:
         raise OptionError(
             f"{kind} {low:g}:{high:g} reaches {high:g} Hz, and {rate:g} frames a second show motion only below "
             f"{rate / 2:g} Hz; lower HIGH, or give the true rate with --fps"
+        )
+    slow = next((edge for edge in band if 0 < edge < SLOWEST * rate), None)
+    if slow is not None:
+        raise OptionError(
+            f"{kind} {low:g}:{high:g} has an edge at {slow:g} Hz, which takes more than {1 / SLOWEST:.0f} of "
+            f"{rate:g} frames a second to come round; give 0, or a higher one"
         )
     # Frequencies are bent so that the bilinear transform, z = (1 + s) / (1 − s), puts the edges where they belong.
     edge_low, edge_high = math.tan(math.pi * low / rate), math.tan(math.pi * high / rate)
@@ -207,7 +215,7 @@ class MotionPart:
 
     def tune(self, rate: float) -> None:
         """Make the filters for so many frames a second; they begin anew."""
-        rate = check_number("fps", rate, "more than 0 frames a second", lambda x: x > 0)
+        rate = check_rate(rate)
         parts = [design("band", self.band, rate)] if self.band else []
         parts += [design("notch", band, rate) for band in self.notch]
         self.rate = rate

@@ -144,7 +144,7 @@ def test_a_guess_that_holds_is_not_measured_again(monkeypatch):
     ahead = magnifier._ahead
     run = ahead._run
     monkeypatch.setattr(ahead, "_run", lambda one, two: runs.append(threading.current_thread().name) or run(one, two))
-    monkeypatch.setattr(magnifier.engine, "run", lambda *_: pytest.fail("measured in its turn"))
+    monkeypatch.setattr(magnifier, "_motion", lambda *_: pytest.fail("measured in its turn"))
     for frame in frames:
         magnifier.foresee(frame)
     for frame in frames:

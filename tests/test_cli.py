@@ -157,7 +157,7 @@ def check_refusal(code: int, out: str, err: str, expected: int, text: str) -> No
 
 NO_INPUT_NEEDED = [
     (["-a", "-1"], 2, "alpha must be a number of 0 or more.* got -1"),
-    (["--alpha", "-3px"], 2, "more than 0 px, got -3"),
+    (["--alpha", "-3px"], 2, "more than 0 px, 1e-06 to 1e[+]06; got -3"),
     (["--alpha", "auto", "--alpha-end", "3"], 2, "cannot be chosen by the clip; give numbers"),
     (["--alpha", "nan"], 2, "alpha must be .* got nan"),
     (["--alpha=inf"], 2, "alpha must be .* got inf"),
@@ -193,7 +193,7 @@ NO_INPUT_NEEDED = [
     (["--mask-invert"], 2, "mask_invert has no mask to invert; give one with --mask FILE"),
     (["--mask-grow", "3"], 2, "mask_grow 3 has no mask to grow; give one with --mask FILE"),
     (["--mask-feather", "3"], 2, "mask_feather 3 has no edge to soften"),
-    (["--mask", "none.png", "--mask-grow", "-3"], 2, "mask_grow must be 0 or more px; got -3"),
+    (["--mask", "none.png", "--mask-grow", "-3"], 2, "mask_grow must be 0 or more px, at most 1e[+]06; got -3"),
     (["--segment", "one"], 2, "segment .one. is not x,y in whole pixels"),
     (["--segment", "1,2", "--mask", "m.png"], 2, "choose one of --segment and --mask"),
     (["--band", "4:2"], 2, "band 4:2 is empty: LOW must be below HIGH; 2:4"),
@@ -203,7 +203,7 @@ NO_INPUT_NEEDED = [
     (["--band", "2:4", "--reference", "previous"], 2, "previous measures velocity; use --reference first"),
     (["--notch", "2:3", "--notch", "x"], 2, "notch 'x' is not LOW:HIGH"),
     (["--fps", "1000"], 2, "fps 1000 is for band and notch only"),
-    (["--max-shift", "0"], 2, "max_shift must be more than 0 px; got 0"),
+    (["--max-shift", "0"], 2, "max_shift must be more than 0 px, 1e-06 to 1e[+]06; got 0"),
     (["--aplha", "3"], 2, "No such option.*--alpha"),
     (["-crf", "18"], 2, "-crf takes two dashes here: --crf"),
     (["-pix_fmt", "yuv420p"], 2, "-pix_fmt takes two dashes here: --pix-fmt"),

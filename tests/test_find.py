@@ -431,10 +431,10 @@ def test_quiet_still_and_no_picture(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--fps", "0"], "fps must be more than 0 frames a second, got 0"),
-        (["--fps", "nan"], "fps must be more than 0 frames a second, got nan"),
-        (["-t", "0"], "duration must be more than 0 seconds, got 0"),
-        (["-ss", "-1"], "start must be 0 or more seconds, got -1"),
+        (["--fps", "0"], "fps must be more than 0 frames a second, 1e-09 to 1e+12; got 0"),
+        (["--fps", "nan"], "fps must be more than 0 frames a second, 1e-09 to 1e+12; got nan"),
+        (["-t", "0"], "duration must be more than 0 seconds, at most 1e+09; got 0"),
+        (["-ss", "-1"], "start must be 0 or more seconds, at most 1e+09; got -1"),
         (["--threads", "-1"], "threads must be 0"),
         (["-o", "shapes.jpg"], "shapes.jpg would hold a picture, as PNG; end the name in .png"),
         (["--table", "found.json"], "found.json would hold a table, as CSV; end the name in .csv"),

@@ -421,7 +421,7 @@ def test_a_map_takes_alphas_place_where_the_reference_shows_the_thing(fake):
     """Two points' worth of picture move; only the one that the map names is magnified."""
 
     def answer(reference, frame, alpha):
-        flow = np.zeros((2, 32, 48), np.float32)
+        flow = np.zeros((2, 32, 64), np.float32)
         flow[0, 8:16, 8:16] = flow[0, 8:16, 30:38] = 0.5  # px 16..31 and 60..75, rows 16..31
         return flow
 
@@ -697,12 +697,12 @@ def test_networks_that_paint_choose_no_motion(fake, options):
         ({"notch": "2:20", "fps": 30}, "notch 2:20 reaches 20 Hz"),
         ({"band": "2:4", "fps": 0}, "fps must be more than 0"),
         ({"band": "2:4", "fps": 30, "reference": "previous"}, "reference previous measures velocity"),
-        ({"band": "2:4", "fps": "30"}, "fps must be more than 0 frames a second; got '30'"),
-        ({"max_shift": 0}, "max_shift must be more than 0 px; got 0"),
-        ({"max_shift": float("nan")}, "max_shift must be more than 0 px; got nan"),
-        ({"max_shift": "5"}, "max_shift must be more than 0 px; got '5'"),
-        ({"smooth": 0}, "smooth must be more than 0 px; got 0"),
-        ({"smooth": "16"}, "smooth must be more than 0 px; got '16'"),
+        ({"band": "2:4", "fps": "30"}, "fps must be more than 0 frames a second, 1e-09 to 1e[+]12; got '30'"),
+        ({"max_shift": 0}, "max_shift must be more than 0 px, 1e-06 to 1e[+]06; got 0"),
+        ({"max_shift": float("nan")}, "max_shift must be more than 0 px, 1e-06 to 1e[+]06; got nan"),
+        ({"max_shift": "5"}, "max_shift must be more than 0 px, 1e-06 to 1e[+]06; got '5'"),
+        ({"smooth": 0}, "smooth must be more than 0 px, 1e-06 to 1e[+]06; got 0"),
+        ({"smooth": "16"}, "smooth must be more than 0 px, 1e-06 to 1e[+]06; got '16'"),
     ],
 )
 def test_parts_of_the_motion_that_are_none(fake, options, text):

@@ -100,8 +100,8 @@ def test_progress_and_stop(two):
         ({"alpha_end": 5}, "changes over time"),
         ({"alpha_keys": [(0, 1), (1, 5)]}, "changes over time"),
         ({"alpha_map": "map.npy"}, "with the place"),
-        ({"size": 0}, "more than 0 px, got 0"),
-        ({"size": math.nan}, "more than 0 px, got nan"),
+        ({"size": 0}, "more than 0 px, 1e-06 to 1e[+]06; got 0"),
+        ({"size": math.nan}, "more than 0 px, 1e-06 to 1e[+]06; got nan"),
     ],
 )
 def test_what_no_one_factor_fits(two, changes, text):

@@ -78,7 +78,8 @@ class Engine(Protocol):
                 measure flow do not look at it.
 
         Returns:
-            (2, H/s, W/s) flow in px of the input, or the magnified frame (3, H, W).
+            (2, H/s, W/s) flow in px of the input, or the magnified frame (3, H, W); float32. Whatever it is: who uses
+            it calls `magfilter.backends.output.run_checked`.
 
         Raises:
             ModelError: if the model was exported for another size, or takes no map; BackendError: if it fails.

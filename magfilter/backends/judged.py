@@ -44,9 +44,9 @@ class JudgedWarp:
     def __init__(self, weights: Mapping[str, Array], info: ModelInfo, levels: int, threads: int) -> None:
         self.model = info
         self._levels = levels
-        self._learned = Learned(
-            np.exp(weights["cell.damping"]), np.exp(weights["cell.trust"]), weights["cell.prior"], weights["cell.near"]
-        )
+        with np.errstate(over="ignore"):  # what is beyond shows in the flow, which is looked at
+            damping, trust = np.exp(weights["cell.damping"]), np.exp(weights["cell.trust"])
+        self._learned = Learned(damping, trust, weights["cell.prior"], weights["cell.near"])
         self._looks_at = weights[f"{JUDGE}enter.0.0.weight"].shape[1]
         self._session = open_graph(judge_graph(weights), threads)
         self._says = self._session.get_outputs()[0].name
@@ -116,7 +116,9 @@ def read_judged(path: Path, threads: int) -> JudgedWarp | None:
     except Exception:  # whoever opens the file next says what is wrong with it; without onnx there is another way
         return None
     any_size = all(not axis.dim_value for item in file.graph.input for axis in item.type.tensor_type.shape.dim[2:])
-    if info.descriptor.name != "warp" or info.precision != "fp32" or not any_size:
+    said = info.descriptor
+    known = (said.name, said.output, said.channels, said.output_stride) == ("warp", "flow", 1, 2)
+    if not known or info.precision != "fp32" or not any_size:
         return None
     weights = {
         item.name.removesuffix(".half"): numpy_helper.to_array(item).astype(np.float32)
@@ -126,7 +128,10 @@ def read_judged(path: Path, threads: int) -> JudgedWarp | None:
     levels = _levels(file.graph)
     if not levels or info.descriptor.pad_multiple % (CELL << (levels - 1)) or not _ours(weights):
         return None
-    return JudgedWarp(weights, info, levels, threads)
+    try:
+        return JudgedWarp(weights, info, levels, threads)
+    except Exception:  # layers that do not fit each other, or no memory: opening the whole graph says so
+        return None
 
 
 def _levels(graph: Any) -> int:

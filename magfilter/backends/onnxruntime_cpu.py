@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from magfilter.backends.judged import read_judged
 from magfilter.backends.resample import Resampler
-from magfilter.backends.sessions import CPU, Signature, open_session, signature
+from magfilter.backends.sessions import CPU, Signature, open_session, run_session, signature
 from magfilter.compiled import kernels
 from magfilter.errors import BackendError
 from magfilter.models import ModelInfo
@@ -60,7 +60,7 @@ class OnnxRuntimeCpuEngine:
                 self._open()
         assert self._whole
         session, takes = self._whole
-        output: Array = session.run(None, takes.feeds(reference, frame, alpha))[0][0]
+        output: Array = run_session(self._path, session, takes.feeds(reference, frame, alpha))[0]
         return output
 
     def _open(self) -> ModelInfo:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from magfilter.errors import BackendError, ModelError
 from magfilter.models import ModelInfo, parse_metadata
 
-__all__ = ["CPU", "Signature", "describe", "open_graph", "open_session", "require_cuda", "signature"]
+__all__ = ["CPU", "Signature", "describe", "open_graph", "open_session", "require_cuda", "run_session", "signature"]
 
 Array = NDArray[np.float32]
 
@@ -100,9 +101,32 @@ def signature(path: Path, session: ort.InferenceSession) -> tuple[ModelInfo, Sig
     """The same of a session that is open."""
     info = parse_metadata(path, session.get_modelmeta().custom_metadata_map)
     inputs = {item.name: item.shape for item in session.get_inputs()}
+    _check_inputs(path, info, {item.name: item.type for item in session.get_inputs()}, inputs)
     rows, cols = inputs["frame"][2:]
     fixed = (rows, cols) if isinstance(rows, int) and isinstance(cols, int) else None
     return info, Signature(path, fixed, len(inputs.get("alpha", ())), session.get_outputs()[0].name)
+
+
+def _check_inputs(path: Path, info: ModelInfo, types: Mapping[str, str], shapes: Mapping[str, list[Any]]) -> None:
+    """Refuse a graph that takes something else than two pictures and perhaps alpha.
+
+    Raises:
+        ModelError: it does.
+    """
+    channels = info.descriptor.channels
+    pictures = [shapes.get(name, []) for name in ("reference", "frame")]
+    sound = (
+        set(types) <= {"reference", "frame", "alpha"}
+        and all(kind == "tensor(float)" for kind in types.values())
+        and all(len(shape) == 4 and (shape[1] == channels or not isinstance(shape[1], int)) for shape in pictures)
+        and len(shapes.get("alpha", [])) in (0, 1, 4)
+    )
+    if not sound:
+        takes = ", ".join(f"{name} {kind} {shapes[name]}" for name, kind in types.items()) or "nothing"
+        raise ModelError(
+            f"{path}: takes {takes}; a magfilter model takes reference and frame, float of (1, {channels}, H, W), and "
+            "perhaps alpha; export it again"
+        )
 
 
 def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bool = True) -> ort.InferenceSession:
@@ -115,15 +139,17 @@ def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bo
 
     Raises:
         ModelError: if the file is no ONNX model; BackendError: if the provider did not start, for which ONNX
-            Runtime would take the CPU without a word.
+            Runtime would take the CPU without a word; MemoryError.
     """
     wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
     try:
         session = _session(str(path), providers, threads, optimise)
     except Exception as error:  # ONNX Runtime raises its own unrelated classes
-        line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        line = _last_line(error)
         if wanted != CPU:
             raise BackendError(f"onnxruntime could not start {wanted} ({line}); choose --device cpu") from None
+        if _for_memory(line):
+            raise MemoryError from None
         raise ModelError(f"{path}: cannot be loaded as an ONNX model ({line}); download or export it again") from None
     if wanted not in session.get_providers():
         raise BackendError(
@@ -131,6 +157,37 @@ def open_session(path: Path, providers: list[Any], threads: int, *, optimise: bo
             "check the CUDA and cuDNN libraries, or choose --device cpu"
         )
     return session
+
+
+def run_session(path: Path, session: ort.InferenceSession, feeds: Mapping[str, Array]) -> Any:
+    """What a session on the CPU makes of one pair: its first output, (1, …).
+
+    Args:
+        path: the model's, for errors.
+
+    Raises:
+        ModelError: the graph does not take what it said it would, or fails; MemoryError.
+    """
+    try:
+        output = session.run(None, feeds)[0]
+    except Exception as error:
+        line = _last_line(error)
+        if _for_memory(line):
+            raise MemoryError from None
+        raise ModelError(f"{path}: fails on pictures ({line}); export it again") from None
+    if not isinstance(output, np.ndarray) or output.ndim < 2 or len(output) != 1:
+        raise ModelError(f"{path}: its first output {np.shape(output)} is not that of one picture; export it again")
+    return output
+
+
+def _last_line(error: Exception) -> str:
+    """What ONNX Runtime says in the end."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _for_memory(line: str) -> bool:
+    """Whether it says that there is not enough memory, for which it has no class."""
+    return any(words in line for words in ("bad_alloc", "bad allocation", "Failed to allocate", "out of memory"))
 
 
 def open_graph(model: bytes, threads: int) -> ort.InferenceSession:
@@ -147,7 +204,7 @@ def _session(model: str | bytes, providers: list[Any], threads: int, optimise: b
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, too
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning threads would take the cores that decoder and encoder need.

@@ -34,11 +34,14 @@ from magfilter.media.png import write_png
 from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.pipeline import PATIENCE
+from magfilter.printable import printable, quoted
 from magfilter.progress import ProgressPrinter
 from magfilter.report import Report
 from magfilter.settings import changed
 from magfilter.stages import patiently
+from magfilter.stdout import require_stdout
 from magfilter.suggest import SIZE, alpha_for
+from magfilter.temporal import SLOWEST
 
 __all__ = ["main"]
 
@@ -78,7 +81,7 @@ Examples
     "--fps",
     type=float,
     metavar="RATE",
-    help="True frames a second, where the input says otherwise (high-speed footage).",
+    help="True frames a second, 1e-9 to 1e12, where the input says otherwise (high-speed footage).",
 )
 @scale_options("Scale at what vibrates; amplitudes are in")
 @click.option("--detrend", is_flag=True, help="Leave out the camera's own motion.")
@@ -109,6 +112,7 @@ def command(source: str, target: str | None, **o: Any) -> None:
         check_suffix(o["table"], "a table, as CSV", *TABLE)
         check_target(o["table"], source, o["overwrite"])
     scale = scale_of(o["mm_per_px"], o["um_per_px"])
+    require_stdout()
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
     begun = time.perf_counter()
@@ -128,9 +132,9 @@ def command(source: str, target: str | None, **o: Any) -> None:
         seen = Report(found.frames, time.perf_counter() - begun, interrupted=found.interrupted)
         seen.warnings = found.warnings
         printer.finish(seen)
-        click.echo(described(found, chosen, scale))
+        click.echo("\n".join(map(printable, described(found, chosen, scale).split("\n"))))
         if target is not None and not drawn:
-            printer.line(f"{target} was not written: there is nothing to draw")
+            printer.line(f"{printable(target)} was not written: there is nothing to draw")
     if found.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
 
@@ -219,7 +223,7 @@ def suggested(found: Found, vibration: Vibration, chosen: Mapping[str, Any] = NO
     words = [f"magfilter IN OUT --alpha {alpha:g} --band {low}:{high}"]
     words += ["--detrend"] if chosen.get("detrend") else []
     given = {name: chosen[name] for name, usual in defaults().items() if chosen.get(name, usual) != usual}
-    words += [f"--model {given['model']}"] if "model" in given else []
+    words += [f"--model {quoted(str(given['model']))}"] if "model" in given else []
     words += [f"--proxy {given['proxy']:g}"] if "proxy" in given else []
     # Where the input says no rate, or says one that is too low for what was found at the frames' own times.
     rate = chosen.get("fps") or (None if found.told and float(high) < found.told / 2 else 2 * half_rate(found))
@@ -237,7 +241,7 @@ def band_around(frequency: float, found: Found) -> tuple[str, str]:
     # A maximum of the spectrum may be its last line.
     frequency = min(frequency, (1 + HIGHEST) / 2 * half)
     reach = max(WIDE * frequency, BINS * found.resolution)
-    low = max(0.0, frequency - reach)
+    low = frequency - reach if frequency - reach > 2 * SLOWEST * 2 * half else 0.0  # as `design` takes it
     high = min(frequency + reach, max(HIGHEST * half, (frequency + half) / 2))
     return _rounded(low, -1.0, frequency), _rounded(high, frequency, half)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magfilter.ahead import looking_ahead
+from magfilter.checks import check_duration, check_rate, check_start
 from magfilter.errors import OptionError
 from magfilter.exposure import Stretch
 from magfilter.find.cells import FEWEST, PARTS, Shape, gathered, shapes
@@ -117,7 +118,7 @@ def find_vibrations(
 
     Args:
         source: path, or "-" for stdin.
-        fps: true frames a second, where the input says otherwise.
+        fps: true frames a second, 1e-9 to 1e12, where the input says otherwise.
         detrend: leave out the camera's motion, which most of the picture's rim follows.
         start, duration: seconds of the input to look at.
         model, backend, device, proxy, threads: as `magfilter.Magnifier`'s.
@@ -129,11 +130,9 @@ def find_vibrations(
         InputError, ModelError, BackendError: as `magfilter.magnify_video`.
         Stopped: `stop` was set before enough was seen.
     """
-    for option, value, what in (("fps", fps, "frames a second"), ("duration", duration, "seconds")):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise OptionError(f"{option} must be more than 0 {what}, got {value:g}")
-    if start is not None and not start >= 0:
-        raise OptionError(f"start must be 0 or more seconds, got {start:g}")
+    for value, check in ((fps, check_rate), (duration, check_duration), (start, check_start)):
+        if value is not None:
+            check(value)
     if threads < 0:
         raise OptionError(f"threads must be 0 (all cores) or more, got {threads}")
     decoder, network, _, at_once = thread_budget(threads)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
-from magfilter.errors import OptionError
+from magfilter.errors import OptionError, Stopped
 from magfilter.masks import Region
 from magfilter.measure.camera import AFFINE, unknowns
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
-from magfilter.measure.register import MARGIN, Patch, margins
+from magfilter.measure.register import MARGIN, Patch, flat, margins
 from magfilter.measure.still import still_patches
 from magfilter.measure.survey import LEAST, RESTS, Pattern, Survey, texture
 from magfilter.measure.tracks import grown_by, keeps_most
 
-__all__ = ["choose_background", "choose_patches", "place"]
+__all__ = ["choose", "choose_background", "choose_patches", "place"]
 
 Array = NDArray[np.float32]
 
@@ -27,19 +29,44 @@ CLIPPED = 3  # px around clipped pixels that are left out
 ALL_MOVES = "where all of the picture moves, --detrend"
 
 
+def choose(
+    survey: Survey,
+    light: Array,
+    noise: float,
+    regions: tuple[Region, ...],
+    options: MeasureOptions,
+    warnings: list[str],
+    stop: threading.Event,
+) -> tuple[list[Patch], list[Pattern], Background]:
+    """What is registered: of each region its patch and what of it moves, and what rests; see the two that do it."""
+    patches, patterns = choose_patches(survey, light, noise, regions, warnings, stop)
+    return patches, patterns, choose_background(survey, light, noise, regions, patterns, options, warnings, stop)
+
+
 def choose_patches(
-    survey: Survey, light: Array, noise: float, regions: tuple[Region, ...], warnings: list[str]
+    survey: Survey, light: Array, noise: float, regions: tuple[Region, ...], warnings: list[str], stop: threading.Event
 ) -> tuple[list[Patch], list[Pattern]]:
     """Of each region the patch that is registered, and what of it moves.
 
     Args:
         light: (H, W) luma of the reference, 0..1, with `noise`.
         warnings: is added to.
+        stop: set it to end early.
+
+    Raises:
+        Stopped: `stop` was set.
     """
+    if all(flat(light, (each.y, each.x), (each.height, each.width), noise) for each in regions):
+        # Nothing to look for, in a picture that may be huge.
+        even = [np.ones((each.height, each.width), np.float32) for each in regions]
+        patches = [Patch(light, (each.y, each.x), w, noise) for each, w in zip(regions, even, strict=True)]
+        return patches, [Pattern(weights, 0.0) for weights in even]
     slope = texture(light)
     clipped = grown_by((light >= WHITE) | (light <= BLACK), CLIPPED)
     patches, patterns = [], []
     for region in regions:
+        if stop.is_set():
+            raise Stopped
         pattern = survey.pattern(region, slope)
         rows, cols = place(region)
         strength = slope[rows, cols]
@@ -80,10 +107,12 @@ def choose_background(
     patterns: list[Pattern],
     options: MeasureOptions,
     warnings: list[str],
+    stop: threading.Event,
 ) -> Background:
     """What rests, or is said to; arguments as `choose_patches`'.
 
     Raises:
+        Stopped: `stop` was set;
         OptionError: there is none with texture, where some is needed.
     """
     moving = np.zeros(light.shape, bool)
@@ -96,7 +125,7 @@ def choose_background(
     within = options.still_region
     if within is not None:
         warnings += _doubts(survey, within, moving, motion, options.detrend)
-    still = still_patches(survey, light, noise, moving, motion, within)
+    still = still_patches(survey, light, noise, moving, motion, within, stop)
     if within is not None and not still:
         raise OptionError(f"still {within} has no texture to measure by; choose a rectangle with more contours")
     if not still and options.detrend:

@@ -39,6 +39,7 @@ from magfilter.media.source import is_pipe
 from magfilter.media.target import check_target
 from magfilter.progress import ProgressPrinter
 from magfilter.report import Report
+from magfilter.stdout import require_stdout
 
 __all__ = ["main"]
 
@@ -92,7 +93,7 @@ Examples
     "--fps",
     type=float,
     metavar="RATE",
-    help="True frames a second, where the input says otherwise (high-speed footage).",
+    help="True frames a second, 1e-9 to 1e12, where the input says otherwise (high-speed footage).",
 )
 @scale_options("Scale at the thing measured; results are in")
 @click.option("--detrend", is_flag=True, help="Take off the camera's motion, which is the still background's.")
@@ -136,6 +137,10 @@ def command(source: str, **o: Any) -> None:
         },
     )
     _check_files(source, o)
+    # Beside a table on stdout, for people only.
+    tables = (o["motion_file"], o["spectrum_file"], o["peaks_file"])
+    to_stderr = any(name is not None and descriptor(name) == 1 for name in tables)
+    require_stdout()
     printer = ProgressPrinter(sys.stderr, quiet=o["quiet"])
     stop = threading.Event()
     with stopped_early(printer), stopping_signals(stop, None, quiet=o["quiet"]), told_in_a_line(o["verbose"]):
@@ -144,9 +149,6 @@ def command(source: str, **o: Any) -> None:
         printer.clear()
         _write(motion, o)
         printer.finish(Report(motion.frames, motion.seconds, 1, motion.interrupted, motion.lost, motion.warnings))
-        # Beside a table on stdout, for people only.
-        tables = (o["motion_file"], o["spectrum_file"], o["peaks_file"])
-        to_stderr = any(name is not None and descriptor(name) == 1 for name in tables)
         click.echo(peak_table(motion), err=to_stderr)
     if motion.interrupted:
         raise SystemExit(EXIT_INTERRUPTED)

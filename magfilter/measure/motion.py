@@ -23,7 +23,7 @@ from magfilter.errors import OptionError
 from magfilter.exposure import Stretch
 from magfilter.magnifier import Magnifier
 from magfilter.masks import Region
-from magfilter.measure.choose import choose_background, choose_patches, place
+from magfilter.measure.choose import choose, place
 from magfilter.measure.noise import Background
 from magfilter.measure.options import MeasureOptions
 from magfilter.measure.register import Patch
@@ -231,8 +231,10 @@ class _Job:
                     yield held.pop(0)
                 yield from frames
 
-            patches, patterns = choose_patches(survey, light, noise, regions, self.warnings)
-            background = choose_background(survey, light, noise, regions, patterns, self.options, self.warnings)
+            # One large patch takes its time in NumPy, where nobody asks for a stop: who waits here need not.
+            patches, patterns, background = patiently(
+                lambda: choose(survey, light, noise, regions, self.options, self.warnings, self.stop), self.stop
+            )
             tracks = Tracks(patches, [pattern.weights > 0.5 for pattern in patterns])
             last = None
             for number, frame in self._shot(all_frames()):

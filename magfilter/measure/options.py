@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from magfilter.checks import check_duration, check_rate, check_start
 from magfilter.errors import OptionError
 from magfilter.magnifier import DEFAULT_PROXY
 from magfilter.masks import Region
@@ -28,11 +28,11 @@ class MeasureOptions:
         roi: rectangles "x,y,width,height" px of the picture as a player shows it, or the same as numbers, one or
             several; none for the whole picture.
         still: a rectangle of background that rests; None to look for it.
-        fps: true frames a second, where the input says otherwise.
+        fps: true frames a second, 1e-9 to 1e12, where the input says otherwise.
         mm_per_px, um_per_px: millimetres or micrometres a pixel, for results in that as well; one of them.
         detrend: take the motion of the still background, a camera's, off.
         reference: "first" or "frame:N", the frame that motion is measured against.
-        start, duration: seconds of the input to work on, in the container's time.
+        start, duration: seconds of the input to work on, 1e9 at most, in the container's time.
         model, backend, device, proxy, threads: as `magfilter.Magnifier`'s.
         input_format: container of the input, for raw streams and pipes.
 
@@ -57,13 +57,13 @@ class MeasureOptions:
     um_per_px: float | None = None
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise OptionError(f"fps must be more than 0 frames a second, got {self.fps:g}")
+        if self.fps is not None:
+            check_rate(self.fps)
         scale_of(self.mm_per_px, self.um_per_px)
-        if self.start is not None and not self.start >= 0:
-            raise OptionError(f"start must be 0 or more seconds, got {self.start:g}")
-        if self.duration is not None and not self.duration > 0:
-            raise OptionError(f"duration must be more than 0 seconds, got {self.duration:g}")
+        if self.start is not None:
+            check_start(self.start)
+        if self.duration is not None:
+            check_duration(self.duration)
         if self.threads < 0:
             raise OptionError(f"threads must be 0 (all cores) or more, got {self.threads}")
         if self.policy.kind not in ("first", "frame"):

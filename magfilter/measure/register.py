@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from magfilter.measure.tiles import thin_out
 
-__all__ = ["MARGIN", "Fit", "Patch", "margins"]
+__all__ = ["MARGIN", "Fit", "Patch", "flat", "margins"]
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -93,6 +93,21 @@ def margins(shape: tuple[int, ...]) -> tuple[int, int]:
     """Px at the top and bottom, and at the sides, of a picture (H, W) that tell no motion."""
     height, width = (MARGIN if side >= NARROW else 0 for side in shape)
     return height, width
+
+
+def _least(noise: float) -> float:
+    """Squared slope of a texture's mean, of 0..1 a px, that tells motion: more than noise alone makes."""
+    return max(NOISY * _SLOPE * noise**2, 1e-12)
+
+
+def flat(reference: Array, corner: tuple[int, int], size: tuple[int, ...], noise: float) -> bool:
+    """Whether a patch is so even that it cannot tell motion, at a glance; arguments as `Patch`'s, `size` its (h, w).
+
+    The slopes of a blurred picture are at most half of what its pixels differ by.
+    """
+    down, across = (slice(max(0, at - REACH), at + side + REACH) for at, side in zip(corner, size, strict=True))
+    seen = reference[down, across]
+    return not seen.size or 2 * (float(seen.max()) - float(seen.min())) ** 2 / 4 <= _least(noise)
 
 
 @dataclass(frozen=True)
@@ -186,6 +201,8 @@ class Patch:
         if not len(rows):
             return
         weights = weights[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        if flat(reference, (self.top + int(rows[0]), self.left + int(cols[0])), weights.shape, noise):
+            return
         self.top, self.left, self.size = self.top + int(rows[0]), self.left + int(cols[0]), weights.shape
         larger = _sample(reference, self.top - 1, self.left - 1, (self.size[0] + 2, self.size[1] + 2), np.zeros(2))
         slopes = [(larger[1:-1, 2:] - larger[1:-1, :-2]) / 2, (larger[2:, 1:-1] - larger[:-2, 1:-1]) / 2]
@@ -198,7 +215,7 @@ class Patch:
         values, vectors = np.linalg.eigh(whole.info)
         told = []
         for value, vector in zip(values, vectors.T, strict=True):
-            if value <= max(NOISY * _SLOPE * noise**2, FAINT * values[-1], 1e-12):
+            if value <= max(_least(noise), FAINT * values[-1]):
                 continue
             row = self._spread_out(whole.share * (vector @ whole.free) / value)
             if np.sqrt(self._unit(row, row)) / 255 < WORST:

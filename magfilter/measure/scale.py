@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
+from magfilter.checks import check_number
 from magfilter.errors import OptionError
 
 __all__ = ["PX", "Scale", "scale_of"]
 
+SCALES = (1e-12, 1e12)  # of either unit: from atoms to the sky
 METRES = {"mm": 1e-3, "um": 1e-6}
 
 
@@ -45,7 +46,6 @@ def scale_of(mm_per_px: float | None, um_per_px: float | None) -> Scale | None:
         raise OptionError("mm_per_px and um_per_px are both a scale; give one of --mm-per-px and --um-per-px")
     for unit, value in (("mm", mm_per_px), ("um", um_per_px)):
         if value is not None:
-            if not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{unit}_per_px must be more than 0 {unit} a pixel, got {value:g}")
-            return Scale(unit, float(value))
+            expected = f"more than 0 {unit} a pixel, {SCALES[0]:g} to {SCALES[1]:g}"
+            return Scale(unit, check_number(f"{unit}_per_px", value, expected, lambda x: SCALES[0] <= x <= SCALES[1]))
     return None

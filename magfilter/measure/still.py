@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
+from magfilter.errors import Stopped
 from magfilter.masks import Region
 from magfilter.measure.camera import AFFINE, camera_of, moves_by
-from magfilter.measure.register import Patch, margins
+from magfilter.measure.register import Patch, flat, margins
 from magfilter.measure.survey import LEAST, RESTS, Survey, unrest_of
 
 __all__ = ["still_patches"]
@@ -23,7 +26,13 @@ ASTRAY = 0.01  # of the camera's motion: as much the network is off, of ground t
 
 
 def still_patches(
-    survey: Survey, reference: Array, noise: float, moving: NDArray[np.bool_], motion: float, within: Region | None
+    survey: Survey,
+    reference: Array,
+    noise: float,
+    moving: NDArray[np.bool_],
+    motion: float,
+    within: Region | None,
+    stop: threading.Event,
 ) -> list[Patch]:
     """Textured patches of what rests, at most TILES of them.
 
@@ -35,6 +44,10 @@ def still_patches(
         moving: (H, W) where the regions' things are; patches keep APART px off.
         motion: px, the smallest of the regions' motions; 0 if none stands out.
         within: take all of this rectangle instead, whatever the survey says.
+        stop: set it to end early.
+
+    Raises:
+        Stopped: `stop` was set.
     """
     height, width = reference.shape
     whole = Region(0, 0, width, height)
@@ -44,7 +57,7 @@ def still_patches(
     small = survey.detrend and within is not None and not _is_wide(within, whole)
     enough = AFFINE - 1 if small else AFFINE
     while True:
-        found = _textured(survey, reference, noise, moving, area, side, within is not None)
+        found = _textured(survey, reference, noise, moving, area, side, within is not None, stop)
         if within is None and found:
             found = _resting(survey, found, motion)
         if not survey.detrend or side <= SMALLEST or (len(found) >= enough and (small or _wide(found, area))):
@@ -96,14 +109,17 @@ def _textured(
     area: Region,
     side: int,
     named: bool,
+    stop: threading.Event,
 ) -> list[tuple[Region, Patch]]:
     """The patches of an area, `side` px large, that tell both ways; where it was not named, off what moves."""
     side_y, side_x = min(side, area.height), min(side, area.width)
     found = []
     for top in range(area.y, area.y + area.height - side_y + 1, side_y):
+        if stop.is_set():
+            raise Stopped
         for left in range(area.x, area.x + area.width - side_x + 1, side_x):
             near = moving[max(0, top - APART) : top + side_y + APART, max(0, left - APART) : left + side_x + APART]
-            if not named and near.any():
+            if flat(reference, (top, left), (side_y, side_x), noise) or (not named and near.any()):
                 continue
             patch = Patch(reference, (top, left), np.ones((side_y, side_x), np.float32), noise)
             if len(patch.axes) == 2:

@@ -8,6 +8,8 @@ from typing import Any
 import av
 import av.error
 
+from ..printable import quoted
+
 __all__ = ["decoder", "lost", "promised"]
 
 TAG = "alpha_mode"  # of Matroska and WebM: "1" where a second picture with the opacity goes with every frame
@@ -43,5 +45,5 @@ def lost(name: str, stream: Any) -> str:
     with_it = _DECODERS[stream.codec_context.codec.canonical_name]
     return (
         f"{name}: opacity is lost, since it could not be decoded; if it matters, make pictures of it first: "
-        f"ffmpeg -c:v {with_it} -i {name} shot.%04d.png"
+        f"ffmpeg -c:v {with_it} -i {quoted(name)} shot.%04d.png"
     )

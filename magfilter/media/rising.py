@@ -8,9 +8,11 @@ from typing import Any
 
 from av.format import Flags
 
+from ..errors import OutputError
+from ..printable import quoted
 from . import probe
 
-__all__ = ["Rising"]
+__all__ = ["Rising", "beyond"]
 
 
 class Rising:
@@ -57,3 +59,17 @@ class Rising:
 def _rounded(value: Fraction) -> int:
     """To the nearest whole number as libav rounds: halves away from 0."""
     return int(abs(value) + Fraction(1, 2)) * (1 if value >= 0 else -1)
+
+
+def beyond(name: str, source: str, format: str, seconds: float) -> OutputError:
+    """What to raise where a muxer has no room for the time of a frame, of which libav says that it is not implemented.
+
+    Args:
+        name, format: of the output; source: of the input, whose time it is.
+        seconds: the time.
+    """
+    return OutputError(
+        f"{name} cannot be written: {format} does not hold the input's times, which jump to {seconds:.4g} seconds; "
+        f"write .mkv, or give the frames regular times first: ffmpeg -i {quoted(source)} -vf setpts=N/FRAME_RATE/TB "
+        "-c:v ffv1 regular.mkv"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from ..checks import check_duration, check_start
 from .timing import Window
 
 __all__ = ["SEEK_BACK", "missed", "seek", "wanted"]
@@ -15,9 +16,17 @@ _H26X_BASE_PEDESTAL = Fraction(3, 23)  # libav's own allowance for reordering wh
 
 
 def wanted(container: Any, start: float | None, duration: float | None) -> Window:
-    """The stretch from `start` on and `duration` long, seconds from the beginning of an open container."""
+    """The stretch from `start` on and `duration` long, seconds from the beginning of an open container.
+
+    Raises:
+        OptionError: one is out of range.
+    """
     if start is None and duration is None:
         return Window(None, None)
+    if start is not None:
+        check_start(start)
+    if duration is not None:
+        check_duration(duration)
     origin = container.start_time or 0
     begin = None if start is None else origin + round(start * 1_000_000)
     base = origin if begin is None else begin

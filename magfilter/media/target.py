@@ -117,13 +117,19 @@ def check_target(target: str, source: str, overwrite: bool, format: str | None =
         format: the muxer, where one writes it: that of pictures writes as many as there are frames.
 
     Raises:
-        OutputError: exists, is the input, is a directory, or its folder does not exist.
+        OutputError: exists, is the input, is a directory, has too long a name, or its folder does not exist.
     """
     if descriptor(target) is not None:
         return
     if format == "image2":
         return PictureFiles.check(target, source, overwrite)
     path = real_path(target)
+    try:
+        path.parent.stat()
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # which is_dir and exists raise
+            raise OutputError(f"{target[:80]}… cannot be written: the name is too long; give a shorter one") from None
     if path.is_dir():
         raise OutputError(f"{target} is a directory; name the file to write inside it")
     if path.exists():

@@ -25,7 +25,7 @@ from .orientation import HOLDING, orient, resized
 from .packets import CopiedPacket
 from .pixels import Packer
 from .reader import VideoReader
-from .rising import Rising
+from .rising import Rising, beyond
 from .sequence import PictureFiles, encoder_of
 from .source import TAG_ERRORS
 from .target import PartFile, container_format, write_failed
@@ -388,6 +388,8 @@ class VideoWriter:
         self.abort()
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(error.errno, "the reader of the pipe has gone")
+        if isinstance(error, av.error.PatchWelcomeError) and self._last:
+            return beyond(self.name, self._reader.name, self.format, float(self._last * self._time_base))
         return write_failed(self.name, error)
 
 

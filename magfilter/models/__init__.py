@@ -69,8 +69,10 @@ def parse_metadata(path: Path, metadata: dict[str, str]) -> ModelInfo:
     try:
         descriptor = Descriptor.from_json(metadata["magfilter.descriptor"])
         record = json.loads(metadata.get("magfilter.record", "{}"))
+        if not isinstance(record, dict):
+            raise ValueError("its record is no JSON object")
         version = metadata.get("magfilter.version", "unknown")
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{path}: not a magfilter model (its metadata lacks a valid descriptor: {error}); "
             "make one with `python -m export onnx CHECKPOINT`"
