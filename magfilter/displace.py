@@ -40,6 +40,7 @@ Mask = NDArray[np.bool_]
 
 STILL = 0.01  # grid px; what is thrown less far than this stays where it is
 COVERED = 0.1  # share of a point that must land for its place to count as covered; a twofold zoom leaves a quarter
+BEYOND = 4  # grid px; a gap is as wide as its mover has left it behind: what lies that much farther is no rim of it
 LONGEST_GAP = 256  # grid px; a wider gap is filled from around it
 HOLE = 2  # half the width, in grid points, of holes in what left a mask that are closed
 STAYS = -0.2  # grid px; rank of what alpha 1 leaves in place: behind all that is magnified, even what rests
@@ -281,13 +282,15 @@ def _surrounded(mask: Mask) -> Mask:
 def _fill(field: Field, gap: Mask, behind: Field, stride: float) -> None:
     """Fill the gaps of `field` in place: reflect at the near rim, walking along `behind`, else average from around."""
     fast = kernels()
-    filled, left_over = (fast.reflect if fast else _reflect)(field, gap, behind, stride, STILL, LONGEST_GAP)
+    filled, left_over = (fast.reflect if fast else _reflect)(field, gap, behind, stride, STILL, BEYOND, LONGEST_GAP)
     if left_over.any():
         np.copyto(filled, _from_around(field, ~gap), where=left_over)
     field[:] = filled
 
 
-def _reflect(field: Field, gap: Mask, behind: Field, stride: float, still: float, longest: int) -> tuple[Field, Mask]:
+def _reflect(
+    field: Field, gap: Mask, behind: Field, stride: float, still: float, beyond: int, longest: int
+) -> tuple[Field, Mask]:
     """As `magfilter.compiled.fill.reflect`, with NumPy."""
     height, width = gap.shape
     rows, cols = np.nonzero(gap)
@@ -296,7 +299,9 @@ def _reflect(field: Field, gap: Mask, behind: Field, stride: float, still: float
     step_x, step_y = way / np.maximum(length, 1e-6)
     active = np.flatnonzero(length > still)
     left_over, filled = gap.copy(), field.copy()
-    for k in range(1, min(int(length.max(initial=0)) + 4, longest)):
+    most = np.minimum(length.astype(np.int64) + beyond, longest)
+    for k in range(1, int(most.max(initial=0))):
+        active = active[k < most[active]]
         y = np.rint(rows[active] + k * step_y[active]).astype(np.int64)
         x = np.rint(cols[active] + k * step_x[active]).astype(np.int64)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)

@@ -156,11 +156,26 @@ def test_gaps_are_filled_as_numpy_fills_them(seed):
     gap = np.zeros((40, 52), bool)
     gap[8:30, 5:40] = gap[35:, 45:] = True
     gap &= rng.random(gap.shape) < 0.95
-    numpy, fast = (work(field, gap, behind, 2.0, 0.01, 256) for work in (_reflect, kernels().reflect))
+    numpy, fast = (work(field, gap, behind, 2.0, 0.01, 4, 256) for work in (_reflect, kernels().reflect))
     assert (numpy[1] == fast[1]).all()
     assert fast[1].any()
     assert not fast[1][gap].all()
     np.testing.assert_allclose(fast[0], numpy[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("work", [_reflect, pytest.param("compiled", marks=needs_numba)])
+def test_a_short_way_leads_to_no_far_rim(work):
+    """A stray point of a wide gap showed what lay twenty points off: a black dot on a wall."""
+    work = kernels().reflect if work == "compiled" else work
+    field, behind, gap = (
+        np.zeros((2, 2, 40, 12), np.float32),
+        np.zeros((2, 40, 12), np.float32),
+        np.zeros((40, 12), bool),
+    )
+    gap[2:30], behind[1, 5, 6], behind[1, 20, 6] = True, 1.0, 9.0
+    _, left_over = work(field[0], gap, behind, 2.0, 0.01, 4, 256)
+    assert left_over[5, 6]
+    assert not left_over[20, 6]
 
 
 @needs_numba

@@ -18,7 +18,7 @@ Field = NDArray[np.float32]
 @compiled(
     types.void(
         array("floats", 3), array("flags", 2), array("floats", 3), types.float64, types.float64, types.int64,
-        array("floats", 3, True), array("flags", 2, True),
+        types.int64, array("floats", 3, True), array("flags", 2, True),
     )
 )  # fmt: skip
 def _reflect(
@@ -27,17 +27,12 @@ def _reflect(
     behind: Field,
     stride: float,
     still: float,
+    beyond: int,
     longest: int,
     filled: Field,
     left_over: NDArray[np.bool_],
 ) -> None:
     height, width = gap.shape
-    farthest = np.float32(0)
-    for row in range(height):
-        for col in range(width):
-            if gap[row, col]:
-                farthest = max(farthest, np.hypot(behind[0, row, col], behind[1, row, col]))
-    most = min(int(farthest) + 4, longest)
     for row in range(height):
         for col in range(width):
             if not gap[row, col]:
@@ -48,7 +43,7 @@ def _reflect(
             if not length > np.float32(still):
                 continue
             step_x, step_y = way_x / max(length, np.float32(1e-6)), way_y / max(length, np.float32(1e-6))
-            for k in range(1, most):
+            for k in range(1, min(int(length) + beyond, longest)):
                 y, x = int(np.rint(row + np.float32(k) * step_y)), int(np.rint(col + np.float32(k) * step_x))
                 if y < 0 or y >= height or x < 0 or x >= width:
                     break
@@ -68,7 +63,7 @@ def _reflect(
 
 
 def reflect(
-    field: Field, gap: NDArray[np.bool_], behind: Field, stride: float, still: float, longest: int
+    field: Field, gap: NDArray[np.bool_], behind: Field, stride: float, still: float, beyond: int, longest: int
 ) -> tuple[Field, NDArray[np.bool_]]:
     """The field (2, h, w) px with its gaps filled as far as that goes, and where it does not (h, w).
 
@@ -77,9 +72,10 @@ def reflect(
         behind: (2, h, w) grid px, the way to walk to the rim.
         stride: px per grid point.
         still: grid px; a way no longer than that leads nowhere.
+        beyond: grid px; what lies so much farther than the way is long is not looked for.
         longest: grid px; what lies farther is not looked for.
     """
     filled, left_over = np.array(field, np.float32, order="C"), np.zeros(gap.shape, bool)
     parts: list[Any] = [np.ascontiguousarray(part) for part in (field, gap, behind)]
-    _reflect(*parts, float(stride), float(still), longest, filled, left_over)
+    _reflect(*parts, float(stride), float(still), beyond, longest, filled, left_over)
     return filled, left_over

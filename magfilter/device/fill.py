@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from magfilter.displace import LONGEST_GAP, STILL
+from magfilter.displace import BEYOND, LONGEST_GAP, STILL
 
 __all__ = ["fill", "from_around"]
 
@@ -46,7 +46,8 @@ def _look(rows: Tensor, cols: Tensor, gap: Tensor, way: Tensor) -> Tensor:
     length = torch.hypot(way[0], way[1])
     step_x, step_y = way / length.clamp(min=1e-6)
     source = torch.full_like(rows, -1)
-    longest = min(int(length.max()) + 4, LONGEST_GAP)
+    most = (length.int() + BEYOND).clamp(max=LONGEST_GAP)
+    longest = int(most.max())
     active = (length > STILL).nonzero()[:, 0]
     begin = 1
 
@@ -62,7 +63,9 @@ def _look(rows: Tensor, cols: Tensor, gap: Tensor, way: Tensor) -> Tensor:
         count = min(longest - begin, max(FEWEST, AT_ONCE // len(active)))
         k = torch.arange(begin, begin + count, dtype=torch.float32, device=gap.device)
         flat, inside, solid = place(active, k)
-        over = ~inside | solid
+        near = k < most[active][:, None]
+        solid &= near
+        over = ~inside | solid | ~near
         first = over.byte().argmax(1, keepdim=True)  # the first of equals
         hit = solid.gather(1, first)[:, 0]
         # As far behind the rim as the point lies before it; the rim itself where that is no ground either.
