@@ -9,15 +9,19 @@ import unicodedata
 __all__ = ["printable", "quoted"]
 
 
+JOINERS = "\u200c\u200d"  # of Persian, of emoji
+
+
 def printable(text: str) -> str:
     """The text on one line, with whatever is not printable as in a string of Python's: \\x1b, \\n, \\u202e.
 
-    Letters of every script and spaces of every width stay.
+    Letters of every script stay, and what joins or parts them, and spaces of every width.
     """
     if text.isprintable():
         return text
     return "".join(
-        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
+        c if c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -155,3 +156,12 @@ def test_want_of_memory_is_not_the_files_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(sessions, "_session", full)
     with pytest.raises(MemoryError):
         sessions.open_session(tmp_path / "a.onnx", [sessions.CPU], 1)
+
+
+def test_an_engine_of_somebodys_own_need_not_know_of_float32():
+    engine = SimpleNamespace(
+        model=SimpleNamespace(descriptor=DESCRIPTORS["warp"], path=Path("own")),
+        run=lambda one, two, alpha: np.zeros((2, one.shape[1] // 2, one.shape[2] // 2)),
+    )
+    image = np.zeros((1, 64, 64), np.float32)
+    assert run_checked(engine, image, image, 10.0).dtype == np.float32

@@ -95,6 +95,15 @@ def test_the_longest_stretch_is_measured(tmp_path):
     assert sum("a gap of 1e+09 seconds" in line for line in motion.warnings) == 1
 
 
+def test_bursts_are_measured_whole(tmp_path):
+    """What happens from burst to burst is what such a recording is made for."""
+    source = clip(tmp_path / "bursts.mkv", [*steady(20), *steady(20, 60.0), *steady(20, 120.0)])
+    motion = measure_motion(source, roi="70,38,52,52")
+    assert len(motion.times) == 60
+    assert motion.times[-1] == pytest.approx(120.6, abs=0.2)
+    assert np.isfinite(motion[0].displacement).all()
+
+
 def test_what_is_left_may_be_too_short(tmp_path):
     source = clip(tmp_path / "gap.mkv", [*steady(10), *steady(10, 1e6)])
     with pytest.raises(

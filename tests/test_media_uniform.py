@@ -90,3 +90,13 @@ def test_what_was_measured_is_kept(clips):
     found = find_vibrations(source)
     assert found.frames == 20
     assert any("frame 20 changes" in line for line in found.warnings)
+
+
+def test_what_is_live_is_not_read_on(clips, monkeypatch):
+    """A camera may never end."""
+    source = joined(clips, {}, {"size": (96, 48)}, frames=(30, 300))
+    monkeypatch.setattr("magfilter.media.source.is_live", lambda name: True)
+    with VideoReader(source) as reader:
+        assert sum(isinstance(item, Frame) for item in reader) == 30
+        assert reader.missing == 30
+        assert reader._sent < 60

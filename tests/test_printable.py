@@ -94,3 +94,9 @@ def test_the_command_that_find_offers_quotes(monkeypatch):
     found = type("F", (), {"picture": np.zeros((48, 64, 3)), "resolution": 0.1, "top": None, "rate": 25, "told": 25.0})
     vibration = type("V", (), {"frequency": 5.0, "amplitude": 1.0})
     assert "--model 'my model.onnx'" in suggested(found, vibration, {"model": "my model.onnx"})
+
+
+def test_what_joins_letters_stays():
+    for text in ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f52c"):
+        assert printable(text) == text
+    assert printable("a\u202eb") == "a\\u202eb"

@@ -203,8 +203,8 @@ def write_found(
         "frequency_hz": [one.frequency for one in each],
         **{f"amplitude_{u}": [one.amplitude * per_px for one in each] for u, per_px in (PX, *filter(None, [scale]))},
         "over_noise": [one.over_noise for one in each],
-        "multiple_of_hz": [times[1].frequency if times else "" for times in multiples],
         **{name: [getattr(one.region, name) for one in each] for name in ("x", "y", "width", "height")},
+        "multiple_of_hz": [times[1].frequency if times else "" for times in multiples],
     }
     head = [f"vibrations found by magfilter {__version__} in {source}", described(found).splitlines()[0]]
     head += [f"settings: {settings}"] if settings else []

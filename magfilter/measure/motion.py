@@ -49,6 +49,7 @@ Floats = NDArray[np.float64]
 
 BUFFER = 256_000_000  # bytes of a stream's first frames, held until it is known what moves
 LIKE = 0.5  # correlation below which the network is asked
+WIDEST = 1e4  # times as long as all frames may a gap between them be, before only one side of it is measured
 LOST = 0.3  # correlation below which a thing was not found
 JUMP = 0.75  # px from one frame to the next, from which on the network is asked
 
@@ -350,7 +351,7 @@ class _Job:
         begun = self.begun_at if self.begin else None
         self.warnings += told(reader.name, self.options.start or 0.0, begun, self.cut, self.skipped, len(tracks))
         kept, times = tracks.distinct(), np.array(tracks.times)
-        part = longest(reader.name, times, self.options.fps, self.warnings)
+        part = longest(reader.name, times, self.options.fps, self.warnings, WIDEST)
         kept[part] |= kept[part].sum() < 2  # of a few frames that are all the same, a rate is not told
         timing = find_timing(reader.info, times[part], self.options.fps, self.warnings, kept[part])
         timing = replace(timing, numbers=timing.numbers + part.start)

@@ -14,10 +14,11 @@ Floats = NDArray[np.float64]
 BACK = 0.1  # of the usual time between frames, by which one may come before the one before it
 
 
-def longest(name: str, times: Floats, fps: float | None, warnings: list[str]) -> slice:
+def longest(name: str, times: Floats, fps: float | None, warnings: list[str], widest: float = 1 / THIN) -> slice:
     """The longest stretch of frames at times (n,) s, NaN where unknown, that has no giant gap and does not go back.
 
-    A gap is giant if it alone makes frames too thin for a spectrum. Where `fps` frames a second are said to be true,
+    A gap is giant if it is `widest` times as long as the frames at their usual pace: by default, if it alone
+    makes them too thin for a spectrum. Where `fps` frames a second are said to be true,
     times that go back are nobody's concern. `warnings` is added to if the stretch is not the whole clip.
     """
     count = len(times)
@@ -29,7 +30,7 @@ def longest(name: str, times: Floats, fps: float | None, warnings: list[str]) ->
     if not len(rising):
         return whole
     usual = float(np.median(rising))
-    wide = gaps > usual * count / THIN
+    wide = gaps > usual * count * widest
     back = (gaps < -BACK * usual) & (fps is None)
     edges = [0, *(np.flatnonzero(wide | back) + 1).tolist(), count]
     lengths = np.diff(edges)

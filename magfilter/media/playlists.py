@@ -14,6 +14,7 @@ from functools import cache
 import av
 
 from ..errors import InputError
+from ..printable import quoted
 
 __all__ = ["refused", "whole_in_one"]
 
@@ -55,5 +56,6 @@ def refused(source: str, error: Exception) -> InputError | None:
         return None
     return InputError(
         f"{source} is no video but names other files or addresses, which are not opened unless that is asked for, "
-        f"by --input-format {name} of magfilter and magfilter-measure"
+        f"by --input-format {name} of magfilter and magfilter-measure; for others make it one file first, with "
+        f"ffmpeg -i {quoted(source)} -c copy whole.mkv"
     )

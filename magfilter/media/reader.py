@@ -301,6 +301,8 @@ class VideoReader:
             if self._stopped:
                 if self.window.end is not None and self._well_after(packet):
                     break
+                if self._changed and source.is_live(self.name):
+                    break  # it may never end
                 if self._changed and not self.window.after(packet.dts or 0, self._time_base):
                     self._sent += not packet.is_discard
                 continue
@@ -390,7 +392,9 @@ class VideoReader:
         self.warnings += self._demuxed.warnings(self.name)
         self.warnings += self._strays.warnings(self.name, self._time_base, self._origin)
         if self._changed:
-            self.missing = max(1, self._sent - self._decoded)
+            # Of what is live nobody knows how much was to come: as much as has, so that the exit code tells.
+            more = self._decoded if source.is_live(self.name) else self._sent - self._decoded
+            self.missing = max(1, more)
         if not hasattr(self, "info") or self._stopped:
             return  # the wanted stretch ended before the file did
         self.missing, line = missing_frames(

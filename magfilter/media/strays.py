@@ -27,14 +27,14 @@ class Strays:
 
     Args:
         step: ticks from one frame to the next, None if that is unknown.
-        live: frames come as they are taken: none is held back for longer than until the next has come.
+        live: frames come as they are taken, and none is held back: times are taken as they are.
 
     Attributes:
         count: frames that were moved; first: of the first of them, where it was put, in ticks; by: how far it was off.
     """
 
     def __init__(self, step: Fraction | None, live: bool) -> None:
-        self._most = 1 if live else _MOST
+        self._live = live
         self._steps: deque[Fraction | int] = deque([step] if step else [], maxlen=_USUAL)
         self._last: int | None = None
         self._held: deque[_Timed] = deque()
@@ -42,6 +42,8 @@ class Strays:
 
     def __call__(self, frame: Any, pts: int) -> list[tuple[Any, int]]:
         """The frames that may go on after this one of the decoder's has come, with their times."""
+        if self._live:
+            return [(frame, pts)]
         come, out = deque([_Timed(frame, pts)]), list[tuple[Any, int]]()
         while come:
             now = come.popleft()
@@ -49,7 +51,7 @@ class Strays:
                 out.append(self._gone(now))
             elif self._held and self._returns(now.pts):
                 out += [*self._moved(now.pts), self._gone(now)]
-            elif len(self._held) < self._most:
+            elif len(self._held) < _MOST:
                 self._held.append(now)
             else:  # a gap: what was held is looked at again from its far side
                 out.append(self._gone(self._held.popleft()))
